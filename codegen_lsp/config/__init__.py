@@ -1,0 +1,1 @@
+"""Settings: what comes over the wire, what the program uses, and who wins."""

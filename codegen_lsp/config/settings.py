@@ -1,0 +1,65 @@
+"""What the program uses: total, frozen settings, one field per decision a user can take.
+
+The wire form of a field is its name in camelCase under ``codegen``; the same names stand in the
+TOML files. This module neither reads files nor judges foreign input (``options``, ``sources``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["Settings"]
+
+Count = Annotated[int, Meta(ge=1, le=2048)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Every setting, with its default."""
+
+    enabled: bool = True
+    """Whether automatic completions are offered; an explicit invocation always is."""
+
+    model: Annotated[str, Meta(min_length=1)] = "bundled"
+    """``bundled``, the name of an installed model, or the path of a model folder."""
+
+    engine: Literal["auto", "ct2"] = "auto"
+    """What runs the model; ``auto`` is CTranslate2."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` takes a CUDA device where CTranslate2 sees one."""
+
+    compute_type: Literal[
+        "auto",
+        "int8",
+        "int8_float32",
+        "int8_float16",
+        "int8_bfloat16",
+        "float16",
+        "bfloat16",
+        "float32",
+    ] = "auto"
+    """``auto`` is int8 on a CPU, float16 on a GPU."""
+
+    threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    """CPU threads for one completion; 0 takes the physical cores, at most 8."""
+
+    max_new_tokens: Count = 128
+    """Upper bound for an answer of several lines."""
+
+    max_line_tokens: Count = 48
+    """Upper bound for an answer of one line."""
+
+    multiline: Literal["auto", "always", "never"] = "auto"
+    """Whether an answer may have several lines; ``auto`` decides from the code."""
+
+    disabled_languages: tuple[str, ...] = ()
+    """LSP language identifiers in which nothing is offered automatically."""
+
+    completion_items: bool = False
+    """Offer ``textDocument/completion`` too, for editors without inline completion."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is written to stderr and to the editor's log."""

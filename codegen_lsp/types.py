@@ -1,0 +1,201 @@
+"""The shared words: plain, frozen values that every layer speaks in.
+
+Offsets are code-point offsets into ``Snapshot.text`` (Python string indices). Only ``server``
+knows about lines, UTF-16 and LSP positions; only ``engines`` knows what a model is made of.
+Nothing here does any work.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+__all__ = [
+    "Completion",
+    "CompletionContext",
+    "CompletionQuery",
+    "GenerationRequest",
+    "Prompt",
+    "Sampling",
+    "Snapshot",
+    "Snippet",
+    "Source",
+    "Timings",
+    "Token",
+    "Trigger",
+]
+
+
+class Trigger(enum.Enum):
+    """Why a completion was asked for."""
+
+    AUTOMATIC = "automatic"
+    """The user typed or moved; a doubtful suggestion is better not shown."""
+
+    INVOKED = "invoked"
+    """The user asked; any sensible suggestion is welcome and nothing is debounced."""
+
+
+class Source(enum.Enum):
+    """Where a completion came from (the word shown in logs, ``--json`` and benchmarks)."""
+
+    TYPED = "typed"
+    CACHE = "cache"
+    FLIGHT = "flight"
+    WARM = "warm"
+    COLD = "cold"
+    COPY = "copy"
+    REMOTE = "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One version of one document, taken when a request was dispatched."""
+
+    uri: str
+    """The document's URI, or its path for documents that no editor opened."""
+
+    language_id: str
+    """The LSP language identifier, for example ``python``; ``""`` if unknown."""
+
+    text: str
+    """The whole text, line ends as the editor has them."""
+
+    version: int | None = None
+    """The editor's version number, where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionQuery:
+    """A request for a completion at one offset of one snapshot."""
+
+    snapshot: Snapshot
+
+    offset: int
+    """Cursor, a code-point offset with ``0 <= offset <= len(snapshot.text)``."""
+
+    trigger: Trigger = Trigger.AUTOMATIC
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """Code from elsewhere that is put into a prompt."""
+
+    path: str
+    language_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionContext:
+    """What the model may see of the world around the cursor."""
+
+    prefix: str
+    """Text before the cursor, possibly cut on the left at a line start."""
+
+    suffix: str
+    """Text after the cursor, possibly cut on the right."""
+
+    language_id: str = ""
+
+    path: str = ""
+
+    snippets: tuple[Snippet, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Token ids for an engine: a stable part that seldom changes, then the volatile tail."""
+
+    stable: tuple[int, ...]
+
+    tail: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.stable) + len(self.tail)
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The whole prompt."""
+        return self.stable + self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. The default is greedy, which is deterministic."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 means no limit."""
+
+    seed: int | None = None
+    """Same seed, same request, same engine: same tokens. ``None`` draws a fresh one."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One job for an engine."""
+
+    prompt: Prompt
+
+    max_new_tokens: int
+    """At least 1."""
+
+    sampling: Sampling = Sampling()
+
+    stop_ids: tuple[int, ...] = ()
+    """Token ids that end the answer, beside the model's own end-of-text; never yielded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token."""
+
+    id: int
+
+    log_prob: float | None = None
+    """Natural logarithm of the probability the model gave this token, where known."""
+
+    text: str | None = None
+    """Only from engines that answer in text; else the model's tokenizer decodes ``id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one completion went, in milliseconds."""
+
+    queue_ms: float = 0.0
+    """Waiting for the engine (and, the first time, for the model to load)."""
+
+    first_token_ms: float = 0.0
+    """From entering the engine to its first token."""
+
+    total_ms: float = 0.0
+    """From the query to the completion."""
+
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A suggestion: replace ``text[start:end]`` of the snapshot by ``text``."""
+
+    text: str
+    """Never empty."""
+
+    start: int
+    """Code-point offset; ``start <= offset <= end``, all on the cursor's line."""
+
+    end: int
+
+    source: Source
+    model: str
+
+    log_prob: float | None = None
+    """Mean log-probability per token (natural logarithm), where the engine gives it."""
+
+    timings: Timings = field(default_factory=Timings)
