@@ -1,0 +1,138 @@
+"""What CTranslate2 is asked and what its failures mean: tables and pure functions.
+
+Knows its option names, compute types and messages without importing it. ``ct2`` runs it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from codegen_lsp.errors import (
+    CodegenError,
+    EngineUnavailableError,
+    GenerationError,
+    ModelDamagedError,
+)
+from codegen_lsp.types import GenerationRequest
+
+__all__ = ["FILES", "PADDING", "Attempt", "attempts", "options_of", "translate"]
+
+FILES: Final = ("model.bin", "config.json", "vocabulary.json")
+"""What CTranslate2 reads."""
+
+PADDING: Final = re.compile(r"<extra_id_\d+>")
+"""Vocabulary entries that stand for no text."""
+
+_AUTO_TYPES: Final = {
+    "cpu": ("int8", "int8_float32", "float32"),
+    "cuda": ("float16", "int8_float16", "bfloat16", "int8_float32", "float32"),
+}
+"""Compute types to try, best first: a model too big for float16 is tried in int8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One way of loading a model."""
+
+    device: str
+    compute_type: str
+
+
+def attempts(
+    device: str,
+    compute_type: str,
+    cuda: int,
+    supported: Callable[[str], Collection[str]],
+) -> list[Attempt]:
+    """The ways to try, best first; at least one.
+
+    *cuda* counts the usable CUDA devices; *supported* gives a device's compute types.
+
+    :raises EngineUnavailableError: the device is not there, or cannot compute in that type.
+    """
+    if device == "cuda" and not cuda:
+        raise EngineUnavailableError(
+            "no CUDA device can be used", mend="set device to 'auto' or 'cpu'"
+        )
+    if device == "auto":
+        devices = ("cuda", "cpu") if cuda else ("cpu",)
+    elif device in _AUTO_TYPES:
+        devices = (device,)
+    else:
+        raise EngineUnavailableError(
+            f"no device {device!r}", mend="set device to 'auto', 'cpu' or 'cuda'"
+        )
+    able = {name: supported(name) for name in devices}
+    found = [
+        Attempt(name, kind)
+        for name in devices
+        for kind in (_AUTO_TYPES[name] if compute_type == "auto" else (compute_type,))
+        if kind in able[name]
+    ]
+    if not found:
+        known = ", ".join(sorted(able[devices[0]]))
+        raise EngineUnavailableError(
+            f"{devices[0]} cannot compute in {compute_type}",
+            mend=f"set computeType to 'auto' or one of {known}",
+        )
+    return found
+
+
+def options_of(
+    request: GenerationRequest, vocabulary: Sequence[str], end: int, context_length: int
+) -> tuple[list[str], dict[str, Any]]:
+    """The prompt as tokens, and the options of ``generate_batch`` for *request*.
+
+    *end* is the id of end-of-text, which also begins a document: an empty prompt becomes it.
+
+    :raises GenerationError: an id of the prompt or of the stop ids is not in the vocabulary.
+    """
+    new_tokens = max(1, min(request.max_new_tokens, context_length - 1))
+    ids = request.prompt.tokens[-max(1, context_length - new_tokens) :] or (end,)
+    wrong = [i for i in (*ids, *request.stop_ids) if not 0 <= i < len(vocabulary)]
+    if wrong:
+        raise GenerationError(
+            f"token id {wrong[0]} is not in the model's vocabulary of {len(vocabulary)}",
+            mend="use the tokenizer that belongs to the model",
+        )
+    sampling = request.sampling
+    greedy = sampling.temperature <= 0
+    return [vocabulary[i] for i in ids], {
+        "include_prompt_in_result": False,
+        "cache_static_prompt": False,
+        "return_scores": True,
+        "max_length": new_tokens,
+        "end_token": [end, *request.stop_ids],
+        "sampling_topk": 1 if greedy else sampling.top_k,
+        "sampling_topp": 1.0 if greedy else sampling.top_p,
+        "sampling_temperature": 1.0 if greedy else sampling.temperature,
+    }
+
+
+_MEMORY: Final = "close other programs or use a smaller model"
+_AGAIN: Final = "remove the folder and install the model again"
+
+_FAILURES: Final[tuple[tuple[re.Pattern[str], type[CodegenError], str], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind, mend)
+    for pattern, kind, mend in (
+        (r"out of memory|bad_?alloc|failed to allocate", EngineUnavailableError, _MEMORY),
+        (r"cuda|cublas|cudnn|driver", EngineUnavailableError, "set device to 'cpu'"),
+        (r"compute type", EngineUnavailableError, "set computeType to 'auto'"),
+        (r"binary version|unsupported model", ModelDamagedError, "update codegen-lsp"),
+        (r"", ModelDamagedError, _AGAIN),
+    )
+)
+"""What a message of CTranslate2 at loading means; the first pattern found wins."""
+
+
+def translate(error: BaseException, folder: Path) -> CodegenError:
+    """Our error for a failure of CTranslate2 to load *folder*."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        text = f"out of memory: {text}"
+    kind, mend = next((k, m) for pattern, k, m in _FAILURES if pattern.search(text))
+    return kind(f"cannot load the model in {folder}: {text}", mend=mend)

@@ -1,0 +1,72 @@
+"""An engine that answers from a table: for tests, and for trying a client without a model.
+
+Keeps the contract of ``base.Engine`` and computes nothing. Does not know probabilities.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+from codegen_lsp.engines.base import EngineInfo
+from codegen_lsp.types import GenerationRequest, Token
+
+__all__ = ["ScriptedEngine"]
+
+Answers = Mapping[tuple[int, ...], Sequence[int]] | Callable[[GenerationRequest], Sequence[int]]
+
+
+class ScriptedEngine:
+    """Yields what *answers* gives for a prompt; nothing for a prompt it does not know.
+
+    *answers* maps the whole prompt, or is called with the request; what it raises is raised to
+    the reader of the stream. *delay* seconds pass before each token; with a *gate*, each token
+    waits until the gate is open.
+    """
+
+    def __init__(
+        self, answers: Answers, *, delay: float = 0.0, gate: asyncio.Event | None = None
+    ) -> None:
+        self.requests: list[GenerationRequest] = []
+        """Every request, in order."""
+        self.cancelled = 0
+        """How many streams were closed before their end."""
+        self.loads = 0
+        """How often :meth:`load` was called."""
+        self.closed = False
+        self._answers = answers
+        self._delay = delay
+        self._gate = gate
+
+    @property
+    def info(self) -> EngineInfo:
+        """A context of 2048 tokens on no device."""
+        return EngineInfo("scripted", "scripted", "none", "none", 0, 2048)
+
+    async def load(self) -> None:
+        """Nothing to load; counted."""
+        self.loads += 1
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Token, None]:
+        """The scripted tokens, up to ``max_new_tokens`` or the first stop id."""
+        self.requests.append(request)
+        try:
+            for token in self._answer(request)[: request.max_new_tokens]:
+                await asyncio.sleep(self._delay)
+                if self._gate is not None:
+                    await self._gate.wait()
+                if token in request.stop_ids:
+                    return
+                yield Token(token)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled += 1
+            raise
+
+    def _answer(self, request: GenerationRequest) -> Sequence[int]:
+        if isinstance(self._answers, Mapping):
+            return self._answers.get(request.prompt.tokens, ())
+        return self._answers(request)
+
+    async def close(self) -> None:
+        """Nothing to free; remembered."""
+        self.closed = True

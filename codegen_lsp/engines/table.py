@@ -1,0 +1,63 @@
+"""Which engines there are: a visible table from name to factory.
+
+Knows names and import paths; a factory's module is imported when its engine is first asked for.
+Does not know what an engine needs beyond :class:`EngineSpec`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from codegen_lsp.engines.base import Engine
+from codegen_lsp.errors import EngineUnavailableError
+
+__all__ = ["AUTO", "ENGINES", "EngineSpec", "create_engine"]
+
+AUTO: Final = "auto"
+
+ENGINES: Final[Mapping[str, str]] = {
+    AUTO: "codegen_lsp.engines.ct2:Ct2Engine",
+    "ct2": "codegen_lsp.engines.ct2:Ct2Engine",
+}
+"""Name of an engine to ``module:factory``; a factory takes an :class:`EngineSpec`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """Everything an engine is told when it is made."""
+
+    folder: Path
+    """The model folder."""
+
+    name: str
+    """The model's name, for reports."""
+
+    context_length: int
+    """Most tokens of prompt and answer together."""
+
+    device: str = AUTO
+    """``auto``, ``cpu`` or ``cuda``."""
+
+    compute_type: str = AUTO
+    """``auto`` or a type the engine knows."""
+
+    threads: int = 0
+    """CPU threads for one job; 0 lets the engine choose."""
+
+
+def create_engine(engine: str, spec: EngineSpec) -> Engine:
+    """An engine called *engine*, not loaded yet.
+
+    :raises EngineUnavailableError: there is no engine of that name.
+    """
+    if engine not in ENGINES:
+        raise EngineUnavailableError(
+            f"no engine {engine!r}", mend=f"set engine to one of {', '.join(ENGINES)}"
+        )
+    module, _, factory = ENGINES[engine].partition(":")
+    make = getattr(importlib.import_module(module), factory)
+    return cast(Callable[[EngineSpec], Engine], make)(spec)

@@ -1,0 +1,1 @@
+"""The model that ships with the package: data files beside this one, no code."""

@@ -1,0 +1,431 @@
+"""The CTranslate2 engine on a tiny random model: the real library, no network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codegen_lsp.converters.reference import forward
+from codegen_lsp.engines.ct2 import Ct2Engine
+from codegen_lsp.engines.ct2_support import Attempt, attempts, options_of, translate
+from codegen_lsp.engines.hardware import Machine, default_threads, machine, quota_of
+from codegen_lsp.engines.table import ENGINES, EngineSpec, create_engine
+from codegen_lsp.errors import (
+    CodegenError,
+    EngineUnavailableError,
+    GenerationError,
+    ModelDamagedError,
+)
+from codegen_lsp.types import GenerationRequest, Prompt, Sampling
+from tests.support.tiny import TOKENS, Tiny, make_tiny
+
+PROMPT = (5, 100, 40, 270, 33, 7)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return make_tiny(tmp_path_factory.mktemp("engine"))
+
+
+def spec_of(tiny: Tiny, **changes: object) -> EngineSpec:
+    spec = EngineSpec(tiny.ct2, "tiny", 64, device="cpu", compute_type="float32", threads=1)
+    return replace(spec, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def engine(tiny: Tiny) -> AsyncIterator[Ct2Engine]:
+    made = Ct2Engine(spec_of(tiny))
+    yield made
+    await made.close()
+
+
+def request(prompt: tuple[int, ...] = PROMPT, n: int = 8, **options: object) -> GenerationRequest:
+    return GenerationRequest(Prompt(prompt[:1], prompt[1:]), n, **options)  # type: ignore[arg-type]
+
+
+async def answer(engine: Ct2Engine, asked: GenerationRequest) -> list[int]:
+    return [token.id async for token in engine.generate(asked)]
+
+
+def greedy(tiny: Tiny, prompt: tuple[int, ...], n: int) -> tuple[list[int], list[float]]:
+    """What the numpy reference generates, padding entries left out, with log-probabilities."""
+    ids, log_probs = list(prompt), []
+    for _ in range(n):
+        logits = forward(tiny.plain, tiny.shape, ids)[-1][:TOKENS]
+        log_prob = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
+        chosen = int(log_prob.argmax())
+        if chosen == 0:
+            break
+        ids.append(chosen)
+        log_probs.append(float(log_prob[chosen]))
+    return ids[len(prompt) :], log_probs
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, (1,), tuple(range(1, 50)), (0, 200, 0)])
+async def test_greedy_equals_reference(
+    engine: Ct2Engine, tiny: Tiny, prompt: tuple[int, ...]
+) -> None:
+    """Temperature 0 gives the likeliest token at each step, padding entries never."""
+    expected, _ = greedy(tiny, prompt, 8)
+    assert await answer(engine, request(prompt)) == expected
+
+
+async def test_log_probs_are_natural_logarithms(engine: Ct2Engine, tiny: Tiny) -> None:
+    """Every token comes with the logarithm of its probability among the real tokens."""
+    _, expected = greedy(tiny, PROMPT, 8)
+    tokens = [token async for token in engine.generate(request())]
+    assert [token.log_prob for token in tokens] == pytest.approx(expected, abs=1e-3)
+
+
+async def test_an_empty_prompt_is_the_beginning_of_a_document(engine: Ct2Engine) -> None:
+    """No tokens at all are read as a single end-of-text token."""
+    assert await answer(engine, request(())) == await answer(engine, request((0,)))
+
+
+async def test_a_long_prompt_keeps_its_end(engine: Ct2Engine) -> None:
+    """What does not fit into the context together with the answer is cut off in front."""
+    long = tuple(1 + i % 250 for i in range(200))
+    assert await answer(engine, request(long)) == await answer(engine, request(long[-56:]))
+
+
+@pytest.mark.parametrize("n", [1, 3, 20])
+async def test_the_answer_has_at_most_as_many_tokens_as_asked(engine: Ct2Engine, n: int) -> None:
+    """``max_new_tokens`` counts answer tokens only."""
+    assert len(await answer(engine, request(n=n))) <= n
+
+
+async def test_stop_ids_end_the_answer_and_are_not_yielded(engine: Ct2Engine) -> None:
+    """An answer ends before the first of its stop ids."""
+    whole = await answer(engine, request())
+    stop = whole[3]
+    assert await answer(engine, request(stop_ids=(stop,))) == whole[: whole.index(stop)]
+
+
+async def test_closing_the_stream_frees_the_engine(engine: Ct2Engine) -> None:
+    """After ``aclose()`` no job is inside, and the next answer is what it would have been."""
+    whole = await answer(engine, request())
+    async with aclosing(engine.generate(request(n=50))) as stream:
+        await anext(stream)
+    assert not engine._jobs
+    assert await answer(engine, request()) == whole
+
+
+async def test_no_thread_is_an_error_not_a_hang(
+    engine: Ct2Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system refuses a thread, the reader hears of it."""
+    await engine.load()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(GenerationError, match="thread"):
+            await answer(engine, request())
+    assert await answer(engine, request())
+
+
+class Broken:
+    """A generator that fails."""
+
+    def __init__(self, failure: Exception) -> None:
+        self._failure = failure
+
+    def generate_batch(self, *_: object, **__: object) -> None:
+        raise self._failure
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("CUDA failed"), KeyError("odd")], ids=repr)
+async def test_a_failure_inside_reaches_the_reader(
+    engine: Ct2Engine, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """Whatever goes wrong while generating is a GenerationError, and the next job runs."""
+    await engine.load()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_generator", Broken(failure))
+        with pytest.raises(GenerationError):
+            await answer(engine, request())
+    assert await answer(engine, request())
+
+
+async def test_cancelling_the_reader_frees_the_engine(engine: Ct2Engine) -> None:
+    """A cancelled task stops its job; cancellation passes through as such."""
+    await engine.load()
+    task = asyncio.create_task(answer(engine, request(n=50)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not engine._jobs
+
+
+async def test_two_answers_at_once_are_both_right(engine: Ct2Engine) -> None:
+    """A second job waits outside; neither sees the other's tokens."""
+    other = (9, 8, 7)
+    alone = [await answer(engine, request()), await answer(engine, request(other))]
+    both = await asyncio.gather(answer(engine, request()), answer(engine, request(other)))
+    assert list(both) == alone
+
+
+def test_event_loops_may_come_and_go(tiny: Tiny) -> None:
+    """One engine serves several loops, one after the other."""
+    engine = Ct2Engine(spec_of(tiny))
+    answers = [asyncio.run(answer(engine, request())) for _ in range(3)]
+    asyncio.run(engine.close())
+    assert answers[0] == answers[1] == answers[2]
+
+
+async def test_the_loop_turns_while_the_model_loads(tiny: Tiny) -> None:
+    """Loading happens on another thread."""
+    engine = Ct2Engine(spec_of(tiny))
+    loading = asyncio.create_task(engine.load())
+    turns = 0
+    while not loading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    await engine.close()
+    assert turns > 1
+
+
+async def test_load_and_close_twice(tiny: Tiny) -> None:
+    """Both are idempotent; a closed engine says so."""
+    engine = Ct2Engine(spec_of(tiny))
+    await asyncio.gather(engine.load(), engine.load())
+    await engine.load()
+    assert engine.info.compute_type == "float32"
+    await engine.close()
+    await engine.close()
+    with pytest.raises(EngineUnavailableError, match="closed"):
+        await engine.load()
+
+
+async def test_closing_while_loading_leaves_nothing_loaded(tiny: Tiny) -> None:
+    """Close does not wait for the weights; what was being loaded is dropped."""
+    engine = Ct2Engine(spec_of(tiny))
+    loading = asyncio.create_task(engine.load())
+    await asyncio.sleep(0)
+    await engine.close()
+    with contextlib.suppress(EngineUnavailableError):
+        await loading
+    assert engine._generator is None
+
+
+async def test_close_cancels_what_runs(tiny: Tiny) -> None:
+    """A stream that is being read ends early, without an error."""
+    engine = Ct2Engine(spec_of(tiny))
+    stream = engine.generate(request(n=50))
+    await anext(stream)
+    await engine.close()
+    assert len([token async for token in stream]) < 50
+
+
+async def test_sampling_is_reproducible_by_seed(engine: Ct2Engine) -> None:
+    """The same seed gives the same tokens, another seed others."""
+
+    async def draw(seed: int) -> list[int]:
+        return await answer(engine, request(sampling=Sampling(1.0, 0.95, 0, seed), n=16))
+
+    first, again, other = await draw(1), await draw(1), await draw(2)
+    assert first == again != other
+
+
+async def test_an_unknown_id_is_an_error_and_the_engine_goes_on(engine: Ct2Engine) -> None:
+    """Ids outside the vocabulary are named."""
+    with pytest.raises(GenerationError, match="999"):
+        await answer(engine, request((999,)))
+    assert await answer(engine, request())
+
+
+def truncate(folder: Path) -> None:
+    content = (folder / "model.bin").read_bytes()
+    (folder / "model.bin").write_bytes(content[: len(content) // 2])
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no weights": lambda folder: (folder / "model.bin").unlink(),
+    "half the weights": truncate,
+    "empty weights": lambda folder: (folder / "model.bin").write_bytes(b""),
+    "no vocabulary": lambda folder: (folder / "vocabulary.json").unlink(),
+    "vocabulary is no JSON": lambda folder: (folder / "vocabulary.json").write_text("["),
+    "vocabulary is no list": lambda folder: (folder / "vocabulary.json").write_text("{}"),
+    "vocabulary too short": lambda folder: (folder / "vocabulary.json").write_text(
+        '["<|endoftext|>", "a"]'
+    ),
+    "configuration is no JSON": lambda folder: (folder / "config.json").write_bytes(b"\xff"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_folder_is_named(tiny: Tiny, tmp_path: Path, damage: str) -> None:
+    """What is missing or unreadable is one line with the folder in it."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny.ct2, folder)
+    DAMAGES[damage](folder)
+    engine = Ct2Engine(spec_of(tiny, folder=folder))
+    with pytest.raises(ModelDamagedError) as caught:
+        await engine.load()
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.mend
+    await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"device": "tpu"}, "tpu"),
+        ({"compute_type": "int3"}, "int3"),
+    ],
+)
+async def test_what_the_machine_lacks_is_named(
+    tiny: Tiny, changes: dict[str, object], says: str
+) -> None:
+    """Device and compute type that are not there."""
+    with pytest.raises(EngineUnavailableError, match=says):
+        await Ct2Engine(spec_of(tiny, **changes)).load()
+
+
+CPU = {"int8", "int8_float32", "float32"}
+GPU = {"int8", "int8_float16", "float16", "float32"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    device: str
+    compute_type: str
+    cuda: int
+    expected: list[tuple[str, str]]
+
+
+CHOICES = [
+    Choice("auto", "auto", 0, [("cpu", "int8"), ("cpu", "int8_float32"), ("cpu", "float32")]),
+    Choice("auto", "float32", 0, [("cpu", "float32")]),
+    Choice(
+        "cuda",
+        "auto",
+        1,
+        [("cuda", "float16"), ("cuda", "int8_float16"), ("cuda", "float32")],
+    ),
+    Choice("auto", "float16", 1, [("cuda", "float16")]),
+    Choice("auto", "int8", 2, [("cuda", "int8"), ("cpu", "int8")]),
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_device_and_type_are_chosen_from_the_machine(choice: Choice) -> None:
+    """CUDA before CPU, float16 before int8 there, int8 first on a CPU; others as a fallback."""
+    found = attempts(
+        choice.device, choice.compute_type, choice.cuda, {"cpu": CPU, "cuda": GPU}.__getitem__
+    )
+    assert found == [Attempt(*pair) for pair in choice.expected]
+
+
+def test_cuda_without_a_device() -> None:
+    """Asking for a device that is not there is an error with a way out."""
+    with pytest.raises(EngineUnavailableError, match="'cpu'"):
+        attempts("cuda", "auto", 0, {"cpu": CPU, "cuda": GPU}.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("CUDA failed with error out of memory", EngineUnavailableError),
+        ("Library libcublas.so.12 is not found or cannot be loaded", EngineUnavailableError),
+        ("Requested float16 compute type, but ...", EngineUnavailableError),
+        ("Unsupported model binary version 99", ModelDamagedError),
+        ("File model.bin is incomplete:\n failed to read a buffer", ModelDamagedError),
+        ("", ModelDamagedError),
+    ],
+)
+def test_messages_of_the_library_are_translated(message: str, kind: type[CodegenError]) -> None:
+    """A failure to load becomes one of our errors, on one line."""
+    error = translate(RuntimeError(message), Path("somewhere"))
+    assert type(error) is kind
+    assert "\n" not in str(error)
+
+
+def test_the_answer_never_outgrows_the_context() -> None:
+    """A request for more than the context holds still leaves room for one prompt token."""
+    prompt, options = options_of(request((1, 2, 3), 500), ["e", "a", "b", "c"], 0, 64)
+    assert (prompt, options["max_length"]) == (["c"], 63)
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("max 100000", None), ("200000 100000", 2), ("50000 100000", 1), ("", None), ("x y", None)],
+)
+def test_container_quota(text: str, cores: int | None) -> None:
+    """A quota counts whole cores, at least one."""
+    assert quota_of(text) == cores
+
+
+@pytest.mark.parametrize(
+    ("physical", "usable", "threads"), [(4, 8, 4), (16, 32, 8), (8, 2, 2), (1, 1, 1)]
+)
+def test_threads_come_from_usable_physical_cores(physical: int, usable: int, threads: int) -> None:
+    """Physical cores, cut down to what the process may use and to eight."""
+    assert default_threads(Machine(physical, usable, 1, "x86_64")) == threads
+
+
+def test_this_machine_has_a_core_and_memory() -> None:
+    """The machine that runs the tests is described."""
+    assert machine().usable_cores >= 1
+    assert machine().memory > 0
+
+
+def test_engines_are_made_by_name(tiny: Tiny) -> None:
+    """Every name in the table leads to an engine; another name is an error."""
+    for name in ENGINES:
+        assert create_engine(name, spec_of(tiny)).info.model == "tiny"
+    with pytest.raises(EngineUnavailableError, match="auto"):
+        create_engine("none", spec_of(tiny))
+
+
+LEAVING = """
+import asyncio, sys
+from pathlib import Path
+from codegen_lsp.engines.ct2 import Ct2Engine
+from codegen_lsp.engines.table import EngineSpec
+from codegen_lsp.types import GenerationRequest, Prompt
+engine = Ct2Engine(EngineSpec(Path(sys.argv[1]), "tiny", 64, "cpu", "float32", 1))
+async def main():
+    stream = engine.generate(GenerationRequest(Prompt((), (1, 2)), 60))
+    await anext(stream)
+    {leave}
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("leave", "code"), [("return", 0), ("sys.exit(3)", 3), ("raise KeyboardInterrupt", None)]
+)
+def test_leaving_without_closing_is_clean(tiny: Tiny, leave: str, code: int | None) -> None:
+    """An interpreter that exits in the middle of an answer neither hangs nor crashes."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING.format(leave=leave), str(tiny.ct2)],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode >= 0 or leave.startswith("raise"), done.stderr.decode()
+    assert code is None or done.returncode == code
+    assert b"terminate" not in done.stderr
+
+
+def test_importing_the_engine_loads_no_library() -> None:
+    """CTranslate2 is imported when a model is loaded, not before."""
+    check = "import sys, codegen_lsp.engines.ct2; sys.exit('ctranslate2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
