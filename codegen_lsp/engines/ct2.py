@@ -21,12 +21,17 @@ import weakref
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from codegen_lsp.engines.base import EngineInfo
 from codegen_lsp.engines.ct2_support import (
     FILES,
     PADDING,
     Attempt,
+    after,
     attempts,
+    likeliest,
     options_of,
     translate,
 )
@@ -227,22 +232,36 @@ class Ct2Engine:
             generator = self._generator
             if generator is None or self._closed:
                 raise GenerationError("the engine was closed", mend="open the model again")
-            prompt, options = options_of(
-                job.request, self._vocabulary, self._end, self._spec.context_length
+            first = self._batch(generator, job, job.request)
+            if not job.refused:
+                return
+            # The likeliest token of all was none of those asked for: take theirs and go on.
+            token = likeliest(_first_logits(first), job.request.first_ids)
+            job.hand_over(token)
+            rest = after(job.request, token)
+            if rest.max_new_tokens and not job.cancelled.is_set():
+                self._batch(generator, job, rest)
+
+    def _batch(
+        self, generator: ctranslate2.Generator, job: _Job, request: GenerationRequest
+    ) -> Any:
+        """Run one request through CTranslate2; its result, once it has left."""
+        prompt, options = options_of(
+            request, self._vocabulary, self._end, self._spec.context_length
+        )
+        try:
+            pending = generator.generate_batch(
+                [prompt],
+                asynchronous=True,
+                suppress_sequences=self._padding or None,
+                callback=job.step,
+                **options,
             )
-            try:
-                pending = generator.generate_batch(
-                    [prompt],
-                    asynchronous=True,
-                    suppress_sequences=self._padding or None,
-                    callback=job.step,
-                    **options,
-                )
-                pending[0].result()
-            except (RuntimeError, ValueError, MemoryError) as error:
-                raise GenerationError(
-                    f"CTranslate2 failed: {error}", mend="restart the server"
-                ) from error
+            return pending[0].result()
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise GenerationError(
+                f"CTranslate2 failed: {error}", mend="restart the server"
+            ) from error
 
     def _reseed(self, seed: int) -> None:
         """Make the next job draw from *seed*.
@@ -281,6 +300,14 @@ class Ct2Engine:
         _LIVE.discard(self)
 
 
+def _first_logits(result: Any) -> NDArray[np.float32]:
+    """The logits [vocabulary] of the first generated token, on the CPU in float32."""
+    import ctranslate2
+
+    view = result.logits[0][0].to_device(ctranslate2.Device.cpu)
+    return np.array(view.to(ctranslate2.DataType.float32)).reshape(-1)
+
+
 class _Job:
     """One request on its way through the engine, and the queue its tokens come back through."""
 
@@ -292,6 +319,9 @@ class _Job:
         self.items: asyncio.Queue[Token | CodegenError | None] = asyncio.Queue()
         self.left = asyncio.Event()
         self.thread = threading.Thread(target=self._run, name="ct2-job", daemon=True)
+        self.refused = False
+        """Whether the first token was not among those that were wished for."""
+        self._wanted = frozenset(request.first_ids)
         self._ends = {engine._end, *request.stop_ids}
         self._engine = engine
         self._loop = loop
@@ -320,9 +350,19 @@ class _Job:
 
     def step(self, result: Any) -> bool:
         """Hand one token over; True stops the job. Called on CTranslate2's thread."""
-        if not self.cancelled.is_set() and result.token_id not in self._ends:
-            self._call(self.items.put_nowait, Token(result.token_id, result.log_prob))
+        if self._wanted and not self.refused:
+            self.refused = result.token_id not in self._wanted
+            self._wanted = frozenset()
+            if self.refused:
+                return True
+        if result.token_id not in self._ends:
+            self.hand_over(Token(result.token_id, result.log_prob))
         return self.cancelled.is_set()
+
+    def hand_over(self, token: Token) -> None:
+        """Send one token to the reader, unless nobody reads any more."""
+        if not self.cancelled.is_set():
+            self._call(self.items.put_nowait, token)
 
     def _call(self, function: Any, *arguments: object) -> None:
         """Run *function* on the event loop; where that loop is gone, nobody waits any more."""

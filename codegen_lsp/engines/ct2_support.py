@@ -5,11 +5,15 @@ Knows its option names, compute types and messages without importing it. ``ct2``
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codegen_lsp.errors import (
     CodegenError,
@@ -17,9 +21,18 @@ from codegen_lsp.errors import (
     GenerationError,
     ModelDamagedError,
 )
-from codegen_lsp.types import GenerationRequest
+from codegen_lsp.types import GenerationRequest, Prompt, Token
 
-__all__ = ["FILES", "PADDING", "Attempt", "attempts", "options_of", "translate"]
+__all__ = [
+    "FILES",
+    "PADDING",
+    "Attempt",
+    "after",
+    "attempts",
+    "likeliest",
+    "options_of",
+    "translate",
+]
 
 FILES: Final = ("model.bin", "config.json", "vocabulary.json")
 """What CTranslate2 reads."""
@@ -93,7 +106,8 @@ def options_of(
     """
     new_tokens = max(1, min(request.max_new_tokens, context_length - 1))
     ids = request.prompt.tokens[-max(1, context_length - new_tokens) :] or (end,)
-    wrong = [i for i in (*ids, *request.stop_ids) if not 0 <= i < len(vocabulary)]
+    named = (*ids, *request.stop_ids, *request.first_ids)
+    wrong = [i for i in named if not 0 <= i < len(vocabulary)]
     if wrong:
         raise GenerationError(
             f"token id {wrong[0]} is not in the model's vocabulary of {len(vocabulary)}",
@@ -105,12 +119,28 @@ def options_of(
         "include_prompt_in_result": False,
         "cache_static_prompt": False,
         "return_scores": True,
+        # The first token is checked against these, and chosen by its logit where it is none.
+        "return_logits_vocab": bool(request.first_ids),
         "max_length": new_tokens,
         "end_token": [end, *request.stop_ids],
         "sampling_topk": 1 if greedy else sampling.top_k,
         "sampling_topp": 1.0 if greedy else sampling.top_p,
         "sampling_temperature": 1.0 if greedy else sampling.temperature,
     }
+
+
+def likeliest(logits: NDArray[np.float32], ids: Sequence[int]) -> Token:
+    """The likeliest of *ids* under *logits* [vocabulary], with its log-probability."""
+    chosen = max(ids, key=lambda i: float(logits[i]))
+    top = float(logits.max())
+    norm = top + math.log(float(np.exp(logits - top).sum()))
+    return Token(chosen, float(logits[chosen]) - norm)
+
+
+def after(request: GenerationRequest, token: Token) -> GenerationRequest:
+    """What is left to ask for once *token* was generated."""
+    prompt = Prompt(request.prompt.stable, (*request.prompt.tail, token.id))
+    return replace(request, prompt=prompt, max_new_tokens=request.max_new_tokens - 1, first_ids=())
 
 
 _MEMORY: Final = "close other programs or use a smaller model"

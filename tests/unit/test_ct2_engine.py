@@ -88,6 +88,23 @@ async def test_log_probs_are_natural_logarithms(engine: Ct2Engine, tiny: Tiny) -
     assert [token.log_prob for token in tokens] == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("among", ["greedy", "others", "one"])
+async def test_the_first_token_is_the_likeliest_of_those_wished_for(
+    engine: Ct2Engine, tiny: Tiny, among: str
+) -> None:
+    """The answer begins with one of ``first_ids`` and goes on as if it had been in the prompt."""
+    best = greedy(tiny, PROMPT, 1)[0][0]
+    wished = {"greedy": (best, 9), "others": (9, 17, 23, 41), "one": (77,)}[among]
+    logits = forward(tiny.plain, tiny.shape, list(PROMPT))[-1]
+    first = max(wished, key=lambda i: float(logits[i]))
+    tokens = [token async for token in engine.generate(request(n=5, first_ids=wished))]
+    assert tokens[0].id == first
+    assert [token.id for token in tokens[1:]] == greedy(tiny, (*PROMPT, first), 4)[0]
+    _, log_probs = greedy(tiny, (*PROMPT, first), 4)
+    assert [token.log_prob for token in tokens[1:]] == pytest.approx(log_probs, abs=1e-3)
+    assert len(await answer(engine, request(n=1, first_ids=wished))) == 1
+
+
 async def test_an_empty_prompt_is_the_beginning_of_a_document(engine: Ct2Engine) -> None:
     """No tokens at all are read as a single end-of-text token."""
     assert await answer(engine, request(())) == await answer(engine, request((0,)))
