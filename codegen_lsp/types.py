@@ -102,6 +102,12 @@ class CompletionContext:
 
     snippets: tuple[Snippet, ...] = ()
 
+    starts_document: bool = True
+    """Whether ``prefix`` begins where the document begins (nothing was cut on the left)."""
+
+    line_end: str = "\n"
+    """The line end the document mostly uses. ``prefix`` and ``suffix`` have ``"\\n"`` only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -148,6 +154,10 @@ class GenerationRequest:
 
     stop_ids: tuple[int, ...] = ()
     """Token ids that end the answer, beside the model's own end-of-text; never yielded."""
+
+    first_ids: tuple[int, ...] = ()
+    """The first token should be the likeliest of these; empty: any. A wish: an engine that
+    cannot choose may ignore it, and callers look at what they get."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,107 @@
+"""One answer from the engine: tokens in, text out, stopped as soon as it is whole.
+
+Knows how a healed prompt is gone on from (``prompts.causal`` says what healing is). Does not
+know documents or the order of jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+
+from codegen_lsp.completion.budget import Plan
+from codegen_lsp.completion.model import LoadedModel
+from codegen_lsp.completion.stopping import Answer, End, Stopper
+from codegen_lsp.prompts.causal import PreparedPrompt
+from codegen_lsp.types import GenerationRequest, Prompt, Token
+
+__all__ = ["Generated", "generate"]
+
+
+@dataclass(slots=True)
+class Generated:
+    """What came of one job."""
+
+    answer: Answer
+
+    log_probs: list[float] = field(default_factory=list)
+    """Of the tokens, natural logarithms, where the engine gives them."""
+
+    new_tokens: int = 0
+    first_token_ms: float = 0.0
+
+    def count(self, token: Token, started: float) -> None:
+        """One more token came."""
+        if not self.new_tokens:
+            self.first_token_ms = (time.monotonic() - started) * 1000
+        self.new_tokens += 1
+        if token.log_prob is not None:
+            self.log_probs.append(token.log_prob)
+
+    @property
+    def log_prob(self) -> float | None:
+        """Mean log-probability per token."""
+        return sum(self.log_probs) / len(self.log_probs) if self.log_probs else None
+
+
+async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> Generated:
+    """The answer to a prompt; with healing where that works out, else without.
+
+    :raises GenerationError: the engine failed.
+    """
+    started = time.monotonic()
+    prompt, rest = prepared.prompt, prepared.healed
+    while rest:
+        step = await _generate(model, prompt, rest, plan, started)
+        if isinstance(step, Generated):
+            return step
+        if not step.tokens:  # the engine does not choose what it was asked to
+            prompt = prepared.unhealed or prompt
+            break
+        # What was said of the text left out becomes prompt again; the rest is chosen anew.
+        prompt = Prompt(prompt.stable, (*prompt.tail, *step.tokens))
+        rest = step.rest
+    plain = await _generate(model, prompt, "", plan, started)
+    assert isinstance(plain, Generated)  # noqa: S101 - nothing was asked for that can be missed
+    return plain
+
+
+@dataclass(frozen=True, slots=True)
+class _Missed:
+    """The answer did not begin as it was to; *tokens* did, and *rest* is missing."""
+
+    tokens: tuple[int, ...]
+    rest: str
+
+
+async def _generate(
+    model: LoadedModel, prompt: Prompt, rest: str, plan: Plan, started: float
+) -> Generated | _Missed:
+    """Generate an answer that is to begin with *rest*, which is no part of the result."""
+    request = GenerationRequest(
+        prompt=prompt,
+        max_new_tokens=plan.max_tokens,
+        stop_ids=(model.tokenizer.eos_id,),
+        first_ids=model.tokenizer.continuations(rest) if rest else (),
+    )
+    stopper, decoder = Stopper(plan), model.tokenizer.stream()
+    result = Generated(Answer("", End.WHOLE))
+    said: list[int] = []
+    async with contextlib.aclosing(model.engine.generate(request)) as tokens:
+        async for token in tokens:
+            result.count(token, started)
+            piece = decoder.push(token.id) if token.text is None else token.text
+            if rest:
+                if not piece or not (piece.startswith(rest) or rest.startswith(piece)):
+                    return _Missed(tuple(said), rest)
+                said.append(token.id)
+                rest, piece = rest[len(piece) :], piece[len(rest) :]
+            if piece and stopper.push(piece):
+                break
+    if rest:
+        return _Missed(tuple(said) if result.new_tokens > len(said) else (), rest)
+    stopper.push(decoder.flush())
+    ran_out = result.new_tokens >= plan.max_tokens
+    result.answer = stopper.finish(End.CUT if ran_out else End.WHOLE)
+    return result

@@ -1,0 +1,126 @@
+"""Just enough lexing: which brackets are open, and whether a place is in a string or comment.
+
+Knows the tables of ``context.languages``. Is no parser: a window that begins inside a string is
+read wrongly, and every rule built on this must survive that.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from codegen_lsp.context.languages import Syntax
+
+__all__ = ["CLOSERS", "START", "Lexed", "lex"]
+
+_PAIRS: Final = {")": "(", "]": "[", "}": "{"}
+
+CLOSERS: Final = frozenset(_PAIRS)
+
+_COMMENT: Final = "\n"
+"""The end of a comment that ends with its line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lexed:
+    """What was found, and the state at the end, from which one can go on."""
+
+    brackets: str = ""
+    """The open brackets, outermost first."""
+
+    inside: str = ""
+    """What ends the string or comment at the end of the text; ``""`` in code."""
+
+    string: bool = False
+    """Whether ``inside`` is a string."""
+
+    unmatched: tuple[int, ...] = ()
+    """Offsets of closing brackets without an opening one."""
+
+    quote_end: int | None = None
+    """Offset of the quote that closed the string the text began in, if it did."""
+
+    code_end: int = 0
+    """Offset after the last character that is neither blank nor part of a comment."""
+
+
+START: Final = Lexed()
+
+
+def lex(text: str, syntax: Syntax, state: Lexed = START) -> Lexed:
+    """Read *text*, going on from *state*. Offsets in the answer are into *text*."""
+    opening = _opening(syntax)
+    brackets, unmatched = list(state.brackets), []
+    inside, string = state.inside, state.string
+    place, code_end = 0, 0
+    quote_end: int | None = None
+    while place < len(text):
+        if inside:
+            first = place == 0 and string
+            place, closed = _skip(text, place, inside, string, syntax)
+            code_end = place if string else code_end
+            if closed:
+                if first and text.endswith(inside, 0, place):
+                    quote_end = place - len(inside)
+                inside, string = "", False
+            continue
+        found = opening.search(text, place)
+        code_end = _code_end(text, place, found.start() if found else len(text), code_end)
+        if found is None:
+            break
+        sign, place = found.group(), found.end()
+        if sign in "()[]{}":
+            code_end = place
+            if sign not in CLOSERS:
+                brackets.append(sign)
+            elif brackets and brackets[-1] == _PAIRS[sign]:
+                brackets.pop()
+            else:
+                unmatched.append(found.start())
+        else:
+            inside, string = _entered(sign, syntax)
+            code_end = place if string else code_end
+    return Lexed("".join(brackets), inside, string, tuple(unmatched), quote_end, code_end)
+
+
+def _code_end(text: str, start: int, stop: int, before: int) -> int:
+    """The end of the code in ``text[start:stop]``, where there is any."""
+    code = text[start:stop].rstrip()
+    return start + len(code) if code else before
+
+
+def _entered(sign: str, syntax: Syntax) -> tuple[str, bool]:
+    """What ends the string or comment that *sign* begins, and whether it is a string."""
+    if sign in syntax.line_comment:
+        return _COMMENT, False
+    for begin, end in syntax.block_comment:
+        if sign == begin:
+            return end, False
+    return sign, True
+
+
+def _skip(text: str, place: int, inside: str, string: bool, syntax: Syntax) -> tuple[int, bool]:
+    """Where the string or comment ends (after its end), and whether it does."""
+    if not string:
+        end = text.find(inside, place)
+        return (len(text), False) if end < 0 else (end + len(inside), True)
+    for found in _ending(inside, inside in syntax.long_strings).finditer(text, place):
+        if not found.group().startswith("\\"):
+            return found.end(), True
+    return len(text), False
+
+
+@functools.cache
+def _opening(syntax: Syntax) -> re.Pattern[str]:
+    """Whatever changes the state in code, longest signs first."""
+    signs = [*syntax.line_comment, *(begin for begin, _ in syntax.block_comment)]
+    signs += [*syntax.long_strings, *syntax.strings, *"()[]{}"]
+    return re.compile("|".join(re.escape(s) for s in sorted(signs, key=len, reverse=True)))
+
+
+@functools.cache
+def _ending(quote: str, long: bool) -> re.Pattern[str]:
+    """The end of a string; one that is not long ends with its line at the latest."""
+    return re.compile(r"\\(?s:.)|" + re.escape(quote) + ("" if long else r"|\n"))

@@ -1,0 +1,74 @@
+"""Loops: what greedy models fall into, found in text.
+
+Pure functions of lines. Every answer is a function of the text alone, however it arrived.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+__all__ = ["line_loops", "repeated"]
+
+LONGEST_PERIOD: Final = 32
+"""Characters; longer repetitions are found line by line."""
+
+_RULER: Final = frozenset("-=#*~_.+ \t")
+"""A run of one of these is a ruler in a comment, and no loop until it is very long."""
+
+_SIMILAR_LINES: Final = 5
+_SHORT: Final = 4
+_TELLING: Final = 12
+"""A line of more characters than this does not come three times by chance."""
+
+_TIMES: Final = 3
+_NUMBER: Final = re.compile(r"\d+")
+
+
+def line_loops(line: str, checked: int = 0) -> bool:
+    """Whether a loop ends anywhere in *line* after its first *checked* characters."""
+    for end in range(checked + 1, len(line) + 1):
+        last = line[end - 1]
+        for period in range(1, min(LONGEST_PERIOD, end // 3) + 1):
+            if line[end - 1 - period] != last:
+                continue
+            unit = line[end - period : end]
+            times = _times(unit)
+            if period * times <= end and line[end - period * times : end] == unit * times:
+                return True
+    return False
+
+
+def _times(unit: str) -> int:
+    """How often *unit* must come in a row to be a loop."""
+    if not unit.strip("".join(_RULER)):
+        return 100 if len(unit) == 1 else 50
+    if len(unit) == 1:
+        return 16
+    return 6 if len(unit) < 8 else 4 if len(unit) < 16 else 3
+
+
+def repeated(above: Sequence[str], lines: Sequence[str]) -> int:
+    """How many of the last *lines*, which follow the lines *above*, only repeat; 0 if none.
+
+    A line twice in a row, two or three lines twice in a row; of the answer alone, a line for the
+    third time, or five that differ only in numbers.
+    """
+    joined = [*above, *lines]
+    for period in (1, 2, 3):
+        last = joined[-period:]
+        if len(joined) >= 2 * period and last == joined[-2 * period : -period] and _counts(last):
+            return min(period, len(lines))
+    words = [line.strip() for line in lines]
+    if words and len(words[-1]) > _TELLING and words.count(words[-1]) >= _TIMES:
+        return 1
+    similar = [_NUMBER.sub("0", line) for line in lines[-_SIMILAR_LINES:]]
+    if len(similar) == _SIMILAR_LINES and len(set(similar)) == 1 and _counts(similar[:1]):
+        return _SIMILAR_LINES - 1
+    return 0
+
+
+def _counts(lines: Sequence[str]) -> bool:
+    """Whether *lines* are more than a closing bracket or a ``pass``."""
+    return sum(len(line.strip()) for line in lines) > _SHORT

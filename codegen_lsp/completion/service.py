@@ -1,0 +1,193 @@
+"""The completion service: a query in, a completion out, whatever the client.
+
+Knows the order of the steps (remembered? wanted at all? context, prompt, engine, clean-up) and
+when the model is opened. Does not know LSP, files or what engines are made of.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from codegen_lsp.completion.budget import Plan, plan, unwelcome
+from codegen_lsp.completion.cleanup import Draft, Tidy, tidy
+from codegen_lsp.completion.generation import Generated, generate
+from codegen_lsp.completion.memory import Memory
+from codegen_lsp.completion.model import LoadedModel, ModelSlot, OpenModel, open_model
+from codegen_lsp.completion.place import place_of
+from codegen_lsp.completion.scheduler import Scheduler
+from codegen_lsp.config.settings import Settings
+from codegen_lsp.context.collect import collect
+from codegen_lsp.context.window import cut_window, to_line_end
+from codegen_lsp.errors import DocumentError
+from codegen_lsp.prompts.causal import PreparedPrompt
+from codegen_lsp.types import (
+    Completion,
+    CompletionContext,
+    CompletionQuery,
+    Source,
+    Timings,
+    Trigger,
+)
+
+__all__ = ["CompletionService"]
+
+CHARACTERS_PER_TOKEN: Final = 4
+"""A token of code is seldom longer; a window of this size seldom wastes context."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is known when the engine is to begin."""
+
+    context: CompletionContext
+    plan: Plan
+    prepared: PreparedPrompt
+    model: LoadedModel
+    source: Source
+    queued_ms: float
+
+
+class CompletionService:
+    """Completes code with one model, which the first request opens. For one event loop."""
+
+    def __init__(self, settings: Settings, *, open_model: OpenModel = open_model) -> None:
+        self._settings = settings
+        self._slot = ModelSlot(settings, open_model)
+        self._scheduler = Scheduler()
+        self._memory = Memory()
+        self._stable: tuple[int, ...] | None = None
+        """The stable part of the prompt the engine read last."""
+
+    async def complete(self, query: CompletionQuery) -> Completion | None:
+        """A completion; ``None`` where there is nothing to suggest.
+
+        :raises DocumentError: the offset is outside the text.
+        :raises Superseded: a newer query of the same document took over.
+        :raises CodegenError: the model cannot be opened, or the engine failed.
+        """
+        started = time.monotonic()
+        _check(query)
+        uri = query.snapshot.uri
+        self._scheduler.supersede(uri)
+        if not self._wanted(query) or unwelcome(_tail(query), query.trigger):
+            return None
+        known = self._memory.recall(query)
+        if known is not None:
+            return known
+        settings = self._settings
+        completion = await self._scheduler.run(uri, lambda: self._answer(query, started))
+        if completion is not None and settings is self._settings:
+            self._memory.remember(query, completion)
+        return completion
+
+    async def explain(self, query: CompletionQuery) -> str:
+        """The prompt the model would read for *query*, up to the cursor.
+
+        :raises CodegenError: as for :meth:`complete`.
+        """
+        _check(query)
+        model = await self._slot.get()
+        context = self._context(query, model, self._settings.max_new_tokens)
+        prepared = self._prepare(context, model, self._settings.max_new_tokens)
+        return model.tokenizer.decode((prepared.unhealed or prepared.prompt).tokens)
+
+    def configure(self, settings: Settings) -> None:
+        """Use other settings from now on; another model is opened by the next request."""
+        self._settings = settings
+        self._slot.configure(settings)
+        self._memory.clear()
+
+    def forget(self, uri: str) -> None:
+        """The document was closed: cancel what is computed for it, remember nothing of it."""
+        self._scheduler.supersede(uri)
+        self._memory.forget(uri)
+
+    async def close(self) -> None:
+        """Cancel what runs and free the model. Idempotent."""
+        await self._scheduler.close()
+        await self._slot.close()
+        self._memory.clear()
+
+    def _wanted(self, query: CompletionQuery) -> bool:
+        """Whether the settings allow an answer; an explicit request always gets one."""
+        if query.trigger is Trigger.INVOKED:
+            return True
+        language = query.snapshot.language_id
+        return self._settings.enabled and language not in self._settings.disabled_languages
+
+    async def _answer(self, query: CompletionQuery, started: float) -> Completion | None:
+        """Compute an answer; called when the engine is free."""
+        warm = self._slot.ready
+        model = await self._slot.get()
+        job = self._job(query, model, started, warm=warm)
+        generated = await generate(model, job.prepared, job.plan)
+        answer = generated.answer
+        draft = Draft(answer.text, job.plan, job.context, answer.end, generated.log_prob)
+        tidied = tidy(draft)
+        return None if tidied is None else _completion(query, job, generated, tidied, started)
+
+    def _job(
+        self, query: CompletionQuery, model: LoadedModel, started: float, *, warm: bool
+    ) -> _Job:
+        """Everything the engine is to be given, made when it is free for it."""
+        queued_ms = (time.monotonic() - started) * 1000
+        context = self._context(query, model, self._settings.max_new_tokens)
+        planned = plan(place_of(context), query.trigger, self._settings)
+        prepared = self._prepare(context, model, planned.max_tokens)
+        stable = prepared.prompt.stable
+        source = Source.WARM if warm and stable == self._stable else Source.COLD
+        self._stable = stable
+        return _Job(context, planned, prepared, model, source, queued_ms)
+
+    def _context(
+        self, query: CompletionQuery, model: LoadedModel, max_tokens: int
+    ) -> CompletionContext:
+        size = CHARACTERS_PER_TOKEN * _budget(model, max_tokens)
+        return collect(query.snapshot, query.offset, size)
+
+    def _prepare(
+        self, context: CompletionContext, model: LoadedModel, max_tokens: int
+    ) -> PreparedPrompt:
+        return model.family.prepare(context, model.tokenizer, _budget(model, max_tokens))
+
+
+def _budget(model: LoadedModel, max_tokens: int) -> int:
+    """Most tokens of a prompt that leaves room for the answer, at least half of the context."""
+    length = model.engine.info.context_length
+    return max(1, length - max_tokens, length // 2)
+
+
+def _tail(query: CompletionQuery) -> str:
+    """What follows the cursor on its line, as far as it is looked at."""
+    return cut_window(query.snapshot.text, query.offset, 0).suffix.partition("\n")[0]
+
+
+def _check(query: CompletionQuery) -> None:
+    length = len(query.snapshot.text)
+    if not 0 <= query.offset <= length:
+        raise DocumentError(
+            f"offset {query.offset} is outside the text of {length} code points",
+            mend="ask at an offset between 0 and the text's length",
+        )
+
+
+def _completion(
+    query: CompletionQuery, job: _Job, generated: Generated, tidied: Tidy, started: float
+) -> Completion:
+    return Completion(
+        text=to_line_end(tidied.text, job.context.line_end),
+        start=query.offset,
+        end=query.offset + tidied.replaced,
+        source=job.source,
+        model=job.model.name,
+        log_prob=generated.log_prob,
+        timings=Timings(
+            queue_ms=job.queued_ms,
+            first_token_ms=generated.first_token_ms,
+            total_ms=(time.monotonic() - started) * 1000,
+            prompt_tokens=len(job.prepared.prompt),
+            new_tokens=generated.new_tokens,
+        ),
+    )

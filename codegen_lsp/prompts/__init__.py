@@ -1,0 +1,1 @@
+"""Prompts: a family's tokenizer and format."""

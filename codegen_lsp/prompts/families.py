@@ -1,0 +1,49 @@
+"""Families: which prompt format a model was trained on. The table is the whole list.
+
+Knows names and formats. Does not know which model belongs to which family (its manifest does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from codegen_lsp.errors import ModelDamagedError
+from codegen_lsp.prompts import causal
+from codegen_lsp.prompts.causal import PreparedPrompt
+from codegen_lsp.prompts.tokenizer import CodeTokenizer
+from codegen_lsp.types import CompletionContext
+
+__all__ = ["FAMILIES", "Family", "family_of"]
+
+Prepare = Callable[[CompletionContext, CodeTokenizer, int], PreparedPrompt]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A prompt format."""
+
+    name: str
+    """As manifests write it."""
+
+    prepare: Prepare
+    """A context, the tokenizer and the most tokens allowed, to a prompt."""
+
+
+FAMILIES: Final[Mapping[str, Family]] = {
+    "causal": Family("causal", causal.prepare),
+}
+
+
+def family_of(name: str) -> Family:
+    """The family called *name*.
+
+    :raises ModelDamagedError: there is none of that name.
+    """
+    if name not in FAMILIES:
+        raise ModelDamagedError(
+            f"unknown model family {name!r}; known: {', '.join(FAMILIES)}",
+            mend="update codegen-lsp, or mend the model's manifest",
+        )
+    return FAMILIES[name]

@@ -1,0 +1,214 @@
+"""Text to token ids and back, for the byte-level BPE tokenizers of the CodeGen family.
+
+Knows one file, ``tokenizer.json``, and the byte alphabet of GPT-2 that such tokenizers write
+tokens in (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019). Does
+not know prompts. The library ``tokenizers`` is imported when a file is read, not before.
+"""
+
+from __future__ import annotations
+
+import bisect
+import codecs
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from codegen_lsp.errors import ModelDamagedError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["END_OF_TEXT", "CodeTokenizer", "StreamDecoder"]
+
+END_OF_TEXT: Final = "<|endoftext|>"
+"""The token between documents, unless ``tokenizer_config.json`` names another."""
+
+_REMEMBERED: Final = 1024
+
+
+class CodeTokenizer:
+    """One model's tokenizer. Immutable; may be shared by threads."""
+
+    def __init__(self, tokenizer: Tokenizer, eos_id: int) -> None:
+        # What a user wrote is text, even where it looks like a special token.
+        tokenizer.encode_special_tokens = True
+        self._tokenizer = tokenizer
+        self._bytes = _token_bytes(tokenizer)
+        self._strings = _token_strings(self._bytes)
+        self._sorted = sorted((text, token) for token, text in self._strings.items())
+        self._ids = dict(reversed(self._sorted))
+        self.continuations = functools.lru_cache(maxsize=256)(self._continuations)
+        self._remembered = functools.lru_cache(maxsize=16)(self._encode)
+        self.eos_id: Final = eos_id
+        """The id of end-of-text."""
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> CodeTokenizer:
+        """The tokenizer in a model folder.
+
+        :raises ModelDamagedError: ``tokenizer.json`` is missing, unreadable, or of another kind.
+        """
+        from tokenizers import Tokenizer, decoders
+
+        path = folder / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelDamagedError(f"{path} is missing", mend="install the model again") from None
+        except Exception as error:  # the library raises plain Exception for a bad file
+            raise ModelDamagedError(
+                f"{path} cannot be read: {error}", mend="install the model again"
+            ) from error
+        if not isinstance(tokenizer.decoder, decoders.ByteLevel):
+            raise ModelDamagedError(
+                f"{path} is no byte-level tokenizer, as CodeGen's are",
+                mend="use the tokenizer.json that belongs to the model",
+            )
+        eos = _end_of_text(folder)
+        eos_id = tokenizer.token_to_id(eos)
+        if eos_id is None:
+            raise ModelDamagedError(
+                f"{path} has no token {eos}",
+                mend="use the tokenizer.json that belongs to the model",
+            )
+        return cls(tokenizer, eos_id)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens; a model may have more rows, which stand for nothing."""
+        return len(self._bytes)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of *text*; nothing in it is taken for a special token.
+
+        Lone surrogates, which no encoding of text can hold, become question marks. The ids of
+        long texts are remembered in part: from one keystroke to the next little has changed.
+        """
+        cut = _cut(text)
+        if not cut:
+            return list(self._encode(text))
+        return [*self._remembered(text[:cut]), *self._encode(text[cut:])]
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        try:
+            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        except (TypeError, UnicodeEncodeError):
+            clean = text.encode("utf-8", "replace").decode("utf-8")
+            ids = self._tokenizer.encode(clean, add_special_tokens=False).ids
+        return tuple(ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of *ids*; special tokens and unknown ids have none.
+
+        Bytes that are no UTF-8 become U+FFFD.
+        """
+        return b"".join(self._bytes.get(i, b"") for i in ids).decode("utf-8", "replace")
+
+    def token_text(self, token: int) -> str | None:
+        """The text of one token; ``None`` where it is part of a character, or no text."""
+        return self._strings.get(token)
+
+    def id_to_token(self, token: int) -> str | None:
+        """The token as ``tokenizer.json`` writes it; ``None`` for an unknown id."""
+        name: str | None = self._tokenizer.id_to_token(token)
+        return name
+
+    def _continuations(self, text: str) -> tuple[int, ...]:
+        """The tokens that could come next if the text to come begins with *text* (not empty).
+
+        Those that begin with *text*, and those that *text* begins with. Sorted.
+        """
+        start = bisect.bisect_left(self._sorted, (text, -1))
+        # The greatest code point sorts after every token that begins with *text*.
+        stop = bisect.bisect_left(self._sorted, (text + "\U0010ffff", -1))
+        found = {token for _, token in self._sorted[start:stop]}
+        parts = (self._ids.get(text[:length]) for length in range(1, len(text)))
+        found.update(token for token in parts if token is not None)
+        return tuple(sorted(found))
+
+    def extends(self, text: str) -> bool:
+        """Whether some token begins with *text* and goes on."""
+        start = bisect.bisect_left(self._sorted, (text + "\0", -1))
+        return start < len(self._sorted) and self._sorted[start][0].startswith(text)
+
+    def stream(self) -> StreamDecoder:
+        """A decoder for one answer."""
+        return StreamDecoder(self._bytes)
+
+
+class StreamDecoder:
+    """Decodes token by token; a character whose bytes are incomplete is held back.
+
+    What ``push`` and ``flush`` return together is ``decode`` of all ids.
+    """
+
+    def __init__(self, token_bytes: Mapping[int, bytes]) -> None:
+        self._bytes = token_bytes
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, token: int) -> str:
+        """The text that *token* completes; often empty inside an emoji."""
+        return self._decoder.decode(self._bytes.get(token, b""))
+
+    def flush(self) -> str:
+        """What was held back, as U+FFFD; the decoder can be used again."""
+        return self._decoder.decode(b"", final=True)
+
+
+def _cut(text: str) -> int:
+    """A place that no token spans, about a thousand characters apart; 0 in a short text.
+
+    That is before a line end that follows something visible: every pre-tokenizer in use begins
+    anew there.
+    """
+    last = len(text) // _REMEMBERED * _REMEMBERED
+    for place in range(last, max(0, last - _REMEMBERED), -1):
+        if text[place : place + 1] == "\n" and not text[place - 1].isspace():
+            return place
+    return 0
+
+
+def _end_of_text(folder: Path) -> str:
+    """The name of the end-of-text token."""
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        eos = config.get("eos_token", END_OF_TEXT)
+        name = eos.get("content") if isinstance(eos, dict) else eos
+    except (OSError, ValueError, AttributeError):
+        return END_OF_TEXT  # the file is optional
+    return name if isinstance(name, str) and name else END_OF_TEXT
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's characters for the 256 bytes: printable ones stand for themselves."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in set(shown)]
+    alphabet = {chr(byte): byte for byte in shown}
+    return alphabet | {chr(256 + place): byte for place, byte in enumerate(hidden)}
+
+
+def _token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
+    """What each token stands for; special tokens for nothing."""
+    alphabet = _byte_alphabet()
+    added = tokenizer.get_added_tokens_decoder()
+    table: dict[int, bytes] = {}
+    for name, token in tokenizer.get_vocab(with_added_tokens=True).items():
+        if token in added:
+            table[token] = b"" if added[token].special else added[token].content.encode()
+        else:
+            table[token] = bytes(alphabet[character] for character in name if character in alphabet)
+    return table
+
+
+def _token_strings(token_bytes: Mapping[int, bytes]) -> dict[int, str]:
+    """The tokens that are whole characters, at least one."""
+    strings: dict[int, str] = {}
+    for token, content in token_bytes.items():
+        try:
+            if content:
+                strings[token] = content.decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+    return strings

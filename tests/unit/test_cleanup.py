@@ -1,0 +1,199 @@
+"""What is left of an answer, and what it replaces."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codegen_lsp.completion.cleanup import STEPS, Draft, Tidy, tidy
+from codegen_lsp.completion.parsing import breaks_python
+from codegen_lsp.completion.stopping import End
+from codegen_lsp.types import Trigger
+from tests.support.cursor import CURSOR, context_at, plan_at
+
+ASKED = Trigger.INVOKED
+BODY = "def f(a):\n    ¦"
+
+
+def tidied(
+    code: str,
+    said: str,
+    trigger: Trigger = ASKED,
+    end: End = End.WHOLE,
+    language: str = "python",
+    log_prob: float | None = None,
+) -> Tidy | None:
+    """What is left of *said* at the cursor in *code*."""
+    context = context_at(code, language=language)
+    return tidy(Draft(said, plan_at(code, trigger, language=language), context, end, log_prob))
+
+
+def check(code: str, said: str, after: str | None, **how: object) -> None:
+    """The cursor's line and the lines of the answer once it is accepted; ``None``: not shown."""
+    left = tidied(code, said, **how)  # type: ignore[arg-type]
+    if left is None:
+        assert after is None
+        return
+    before, _, rest = code.partition(CURSOR)
+    document = before + left.text + rest[left.replaced :]
+    start = before.rfind("\n") + 1
+    stop = len(document) - len(rest) + len(rest.partition("\n")[0])
+    assert document[start:stop] == after
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "after"),
+    [
+        # markers and half characters
+        ("x = ¦", "1<|endoftext|>2", "x = 1"),
+        ("x = ¦", "a(b\ufffd", "x = a("),
+        # the prompt said again
+        ("result¦", "result = 1", "result = 1"),
+        # what follows the cursor is not said twice
+        ("f(¦)", "a)", "f(a)"),
+        ("f(¦)", "a))", "f(a)"),
+        ("f(¦)", "a) + b", "f(a) + b"),
+        ("f(¦)", "a", "f(a)"),
+        ("f([¦])", "a])", "f([a])"),
+        ("f([¦])", "a]", "f([a])"),
+        ("f([¦])", "a] + b)", "f([a] + b)"),
+        ('f("¦")', 'a")', 'f("a")'),
+        ('f("¦")', 'a" + "b")', 'f("a" + "b")'),
+        ('f("¦")', "a", 'f("a")'),
+        ("if f(¦):", "a):", "if f(a):"),
+        ("x = {¦}", "}", None),
+        ("f(¦b)", "a, b)", "f(a, b)"),
+        ("f(¦bar)", "bar", None),
+        ("f(¦bar)", "a, ", "f(a, bar)"),
+        ("f(¦)\n", "a)\n", "f(a)"),
+        # brackets that nothing opened
+        ("x = ¦", "a) + b", "x = a"),
+        ("x = f(¦", "a) + b)", "x = f(a) + b"),
+        # blanks
+        ("return ¦", " x", "return x"),
+        ("return¦", " x  ", "return x"),
+        # too little, or nothing new
+        ("x = ¦", "  \n", None),
+        ("a = 1\n¦", "a = 1", None),
+        # only what can be parsed
+        ("x = ¦", "1 2 3", None),
+        ("def f(a):\n    ¦", "b = a\n    c = (a b\n    return c", "    b = a"),
+        ("def f(a):\n    ¦\n", "if a:\n        b(a", "    if a:\n        b(a"),
+        ("def f(a):\n    ¦\n    return a", "try:", "    try:"),
+        # broken code above is not the answer's fault
+        ("def f(:\n    ¦", "b = a", "    b = a"),
+        ("x = '¦'", "it", "x = 'it'"),
+    ],
+)
+def test_invoked(code: str, said: str, after: str | None) -> None:
+    """What stands on the line once an answer is accepted."""
+    check(code, said, after)
+
+
+@pytest.mark.parametrize(
+    ("said", "end", "after"),
+    [
+        ("b = a\n    return b + some", End.CUT, "    b = a"),
+        ("return some_thi", End.CUT, "    return"),
+        ("return a.", End.WHOLE, None),
+        ("if a:\n        b()\n    if b:\n        c", End.CUT, "    if a:\n        b()"),
+        ("if a:\n        b()\n    if b:", End.LOOP, "    if a:\n        b()"),
+        ("if a:", End.LOOP, "    if a:"),
+    ],
+)
+def test_unfinished(said: str, end: End, after: str | None) -> None:
+    """Where the tokens ran out, no half line, no half word and no empty block is left."""
+    check(BODY, said, after, end=end)
+
+
+def test_automatic_is_stricter() -> None:
+    """What is offered unasked must be worth a look."""
+    automatic = Trigger.AUTOMATIC
+    assert tidied("x = ¦", "1", automatic) is None
+    assert tidied("x = ¦", "1") == Tidy("1", 0)
+    assert tidied("x = ¦", "foo()", automatic, log_prob=-3.0) is None
+    assert tidied("x = ¦", "foo()", automatic, log_prob=-0.5) == Tidy("foo()", 0)
+    assert tidied("x = ¦", "foo()", log_prob=-3.0) == Tidy("foo()", 0)
+
+
+def test_languages_without_pairs_keep_their_brackets() -> None:
+    """A shell's ``case`` has closers that nothing opens."""
+    assert tidied("case $a in\n  ¦", "x) echo;;", language="shellscript") == Tidy("x) echo;;", 0)
+    assert tidied("a;\n¦", "b); c();", language="c") == Tidy("b", 0)
+
+
+CODES = [
+    "f(¦)",
+    "f([¦])\n",
+    'x = "¦"',
+    BODY + "\n    return a\n",
+    "x = {¦}\ny = 1\n",
+    "x = ¦\n",
+    "f(¦bar, baz)\n",
+]
+PIECES = ["a", "bar", "return a", "\n", "    ", "(", ")", "]", '"', "}", ", ", " = ", "y = 1", ":"]
+
+
+@given(st.sampled_from(CODES), st.lists(st.sampled_from(PIECES), max_size=14), st.sampled_from(End))
+def test_every_answer_fits(code: str, words: list[str], end: End) -> None:
+    """Never blank; replaces only what is left of the line; tidying again changes nothing."""
+    left = tidied(code, "".join(words), end=end)
+    if left is None:
+        return
+    rest = code.partition(CURSOR)[2].partition("\n")[0]
+    assert left.text.strip()
+    assert 0 <= left.replaced <= len(rest)
+    assert "\n" not in left.text or not rest.strip()
+    assert tidied(code, left.text) in (left, None)
+
+
+@given(
+    st.sampled_from([c for c in CODES if "bar" not in c]),
+    st.lists(st.sampled_from(PIECES), max_size=8),
+)
+def test_what_follows_is_not_repeated(code: str, words: list[str]) -> None:
+    """An answer that writes the rest of the line too leaves it there once."""
+    rest = code.partition(CURSOR)[2]
+    line = rest.partition("\n")[0]
+    left = tidied(code, "".join(words) + rest)
+    if left is None:
+        return
+    kept = line[left.replaced :]
+    assert not (kept.strip() and left.text.rstrip().endswith(kept.strip()) and left.replaced)
+    below = [text for text in rest.split("\n")[1:] if text.strip()]
+    assert not below or below[0] not in left.text.split("\n")
+
+
+def test_steps_are_pure() -> None:
+    """Each step leaves the draft it was given as it is, and an empty one empty."""
+    draft = Draft("", plan_at(BODY, ASKED), context_at(BODY), End.WHOLE)
+    for step in STEPS:
+        assert not step(draft).text.strip()
+        assert draft.text == ""
+
+
+@pytest.mark.parametrize(
+    ("prefix", "text", "suffix", "breaks"),
+    [
+        ("x = ", "1", "\n", False),
+        ("x = ", "1 1", "\n", True),
+        ("x = ", "(1,", "\n", False),
+        ("if a:\n    ", "b", "\nelse:\n    c\n", False),
+        ("if a:\n    b\n", "d = 1", "\nelse:\n    c\n", True),
+        ("", "def f():", "\n", False),
+        ("class A:\n    def f(self):\n        ", "return 1", "\n\n    def g(self):\n", False),
+        ("def f(\n", "a b", "", True),
+        ("x = 1\n" * 5000, "y y", "\n", True),
+        ("(" + "  1,\n" * 9000, "y y", ")\n", False),
+        ("\0", "y y", "", False),
+        ("@a\n", "def f(): pass", "\n", False),
+        ("class A:\n" + "    x = 1\n" * 2000 + "    def f(self):\n        ", "a b", "\n", True),
+        ("class A:\n" + "    x = 1\n" * 2000 + "    def f(self):\n        ", "a\n", "\n", False),
+        ("def f():\n    def g():\n        a\n    ", "return g", "\n    b\n\nc\n", False),
+        ("def f():\n    try:\n        ", "a", "\n    except E:\n        b\n", False),
+    ],
+)
+def test_breaks_python(prefix: str, text: str, suffix: str, breaks: bool) -> None:
+    """Wrong is told from unfinished, and only the answer is blamed."""
+    assert breaks_python(prefix, text, suffix) is breaks
