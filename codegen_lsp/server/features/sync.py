@@ -1,0 +1,40 @@
+"""``textDocument/didOpen``, ``didChange``, ``didClose``, ``didSave``: following the editor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+if TYPE_CHECKING:
+    from codegen_lsp.server.session import CodegenServer
+
+__all__ = ["register"]
+
+
+def register(ls: CodegenServer) -> None:
+    """Add the four notifications; the sync kind, incremental, is pygls' default."""
+    ls.feature(types.TEXT_DOCUMENT_DID_OPEN)(did_open)
+    ls.feature(types.TEXT_DOCUMENT_DID_CHANGE)(did_change)
+    ls.feature(types.TEXT_DOCUMENT_DID_CLOSE)(did_close)
+    ls.feature(types.TEXT_DOCUMENT_DID_SAVE)(did_save)
+
+
+def did_open(ls: CodegenServer, params: types.DidOpenTextDocumentParams) -> None:
+    """Begin to follow a document."""
+    ls.documents.open(params.text_document)
+
+
+def did_change(ls: CodegenServer, params: types.DidChangeTextDocumentParams) -> None:
+    """Apply an editor's changes."""
+    document = params.text_document
+    ls.documents.change(document.uri, document.version, params.content_changes)
+
+
+def did_close(ls: CodegenServer, params: types.DidCloseTextDocumentParams) -> None:
+    """Forget a document."""
+    ls.close_document(params.text_document.uri)
+
+
+def did_save(ls: CodegenServer, params: types.DidSaveTextDocumentParams) -> None:
+    """Nothing: what is completed is the buffer, which the changes describe already."""

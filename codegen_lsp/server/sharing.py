@@ -1,0 +1,118 @@
+"""One model for several connections.
+
+Each connection has a completion service of its own, which keeps one job at most inside its
+engine. The engines they get here are leases on a common one: jobs of different connections wait
+for each other, and the common engine is closed with its last lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from codegen_lsp.engines.base import Engine, EngineInfo
+from codegen_lsp.types import GenerationRequest, Token
+
+if TYPE_CHECKING:
+    from codegen_lsp.completion.model import LoadedModel
+    from codegen_lsp.completion.service import CompletionService
+    from codegen_lsp.config.settings import Settings
+
+__all__ = ["SharedModels"]
+
+OpenModel = Callable[["Settings"], Awaitable["LoadedModel"]]
+
+
+@dataclasses.dataclass(slots=True)
+class _Shared:
+    model: LoadedModel
+    turn: asyncio.Lock
+    leases: int = 0
+
+
+class SharedModels:
+    """Opens each model once, however many connections use it."""
+
+    def __init__(self, open_model: OpenModel | None = None) -> None:
+        self._open_model = open_model
+        self._models: dict[tuple[object, ...], _Shared] = {}
+        self._opening = asyncio.Lock()
+
+    def service(self, settings: Settings) -> CompletionService:
+        """A completion service for one connection."""
+        from codegen_lsp.completion.service import CompletionService  # late: not needed to start
+
+        return CompletionService(settings, open_model=self.open)
+
+    async def open(self, settings: Settings) -> LoadedModel:
+        """The model that ``settings`` name, with an engine that is a lease.
+
+        :raises CodegenError: the model cannot be opened.
+        """
+        key = _identity(settings)
+        async with self._opening:
+            shared = self._models.get(key)
+            if shared is None:
+                shared = _Shared(await self._opener()(settings), asyncio.Lock())
+                self._models[key] = shared
+            shared.leases += 1
+        return dataclasses.replace(shared.model, engine=_Lease(shared, lambda: self._end(key)))
+
+    def _opener(self) -> OpenModel:
+        if self._open_model is None:
+            from codegen_lsp.completion.model import open_model  # late: not needed to start
+
+            self._open_model = open_model
+        return self._open_model
+
+    async def _end(self, key: tuple[object, ...]) -> None:
+        shared = self._models[key]
+        shared.leases -= 1
+        if shared.leases == 0:
+            del self._models[key]
+            await shared.model.engine.close()
+
+
+class _Lease:
+    """One connection's share of an engine."""
+
+    def __init__(self, shared: _Shared, end: Callable[[], Awaitable[None]]) -> None:
+        self._engine: Engine = shared.model.engine
+        self._turn = shared.turn
+        self._end: Callable[[], Awaitable[None]] | None = end
+
+    @property
+    def info(self) -> EngineInfo:
+        """What runs here."""
+        return self._engine.info
+
+    async def load(self) -> None:
+        """Load the weights, unless another connection has."""
+        async with self._turn:
+            await self._engine.load()
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Token, None]:
+        """Tokens, once the jobs of other connections are done."""
+        async with self._turn, contextlib.aclosing(self._engine.generate(request)) as tokens:
+            async for token in tokens:
+                yield token
+
+    async def close(self) -> None:
+        """Give the lease back."""
+        end, self._end = self._end, None
+        if end is not None:
+            await end()
+
+
+def _identity(settings: Settings) -> tuple[object, ...]:
+    """The settings that make an engine."""
+    return (
+        settings.model,
+        settings.engine,
+        settings.device,
+        settings.compute_type,
+        settings.threads,
+    )
