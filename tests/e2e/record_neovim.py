@@ -1,6 +1,6 @@
 """Records a real Neovim with the real server, and draws `.github/media/neovim.svg`.
 
-``python -m tests.e2e.record_neovim [PICTURE]`` opens `sample.py.txt`, types as a person does, waits
+``python -m tests.e2e.record_neovim [PICTURE]`` opens `sample.py`, types as a person does, waits
 for the ghost text and accepts it. All in the picture but its frame and the captions was drawn by
 Neovim; how long a moment is shown is made for reading and measures nothing.
 """
@@ -19,7 +19,7 @@ from tests.e2e.install_neovim import NeovimUnavailableError, find_or_install
 from tests.e2e.neovim import REPOSITORY, Neovim, eventually, start
 from tests.e2e.picture import Moment, render
 
-SAMPLE = Path(__file__).with_name("sample.py.txt")
+SAMPLE = Path(__file__).with_name("sample.py")
 PICTURE = REPOSITORY / ".github" / "media" / "neovim.svg"
 TYPED = ("return", " ")
 """What is typed below the sample's last line, with a moment of the recording after each part."""
