@@ -14,6 +14,9 @@ __all__ = ["line_loops", "repeated"]
 LONGEST_PERIOD: Final = 32
 """Characters; longer repetitions are found line by line."""
 
+LONGEST_CYCLE: Final = 8
+"""Lines that, twice in a row, are a loop."""
+
 _RULER: Final = frozenset("-=#*~_.+ \t")
 """A run of one of these is a ruler in a comment, and no loop until it is very long."""
 
@@ -52,11 +55,11 @@ def _times(unit: str) -> int:
 def repeated(above: Sequence[str], lines: Sequence[str]) -> int:
     """How many of the last *lines*, which follow the lines *above*, only repeat; 0 if none.
 
-    A line twice in a row, two or three lines twice in a row; of the answer alone, a line for the
+    A line twice in a row, up to :data:`LONGEST_CYCLE` lines twice in a row; of the answer alone, a line for the
     third time, or five that differ only in numbers.
     """
     joined = [*above, *lines]
-    for period in (1, 2, 3):
+    for period in range(1, LONGEST_CYCLE + 1):
         last = joined[-period:]
         if len(joined) >= 2 * period and last == joined[-2 * period : -period] and _counts(last):
             return min(period, len(lines))

@@ -23,7 +23,7 @@ from codegen_lsp.errors import TrainingError
 from codegen_lsp.tpu.checkpoint import read_model_config
 from codegen_lsp.tpu.model import CodeGen, CodeGenConfig, parameters_to_numpy
 
-__all__ = ["logits_of", "read_run"]
+__all__ = ["logits_of", "model_of", "read_run"]
 
 
 def read_run(run: Path) -> tuple[dict[str, NDArray[Any]], CodeGenConfig]:
@@ -64,11 +64,17 @@ def logits_of(
 
     *tokens* are sequences of one length.
     """
-    model = CodeGen(replace(config, matmul_dtype="float32"), rngs=nnx.Rngs(0))
+    model = model_of(plain, replace(config, matmul_dtype="float32"))
+    return np.asarray(model.logits(model(jnp.asarray(tokens))))
+
+
+def model_of(plain: Mapping[str, NDArray[Any]], config: CodeGenConfig) -> CodeGen:
+    """The JAX model with plain weights in it."""
+    model = CodeGen(config, rngs=nnx.Rngs(0))
     for name, weight in plain.items():
         if not (config.tie_embeddings and name == "lm_head.weight"):
             _parameter(model, name)[...] = jnp.asarray(weight)
-    return np.asarray(model.logits(model(jnp.asarray(tokens))))
+    return model
 
 
 _ATTRIBUTES: Final = {

@@ -21,8 +21,8 @@ from tests.e2e.picture import Moment, render
 
 SAMPLE = Path(__file__).with_name("sample.py")
 PICTURE = REPOSITORY / ".github" / "media" / "neovim.svg"
-TYPED = ("return", " ")
-"""What is typed below the sample's last line, with a moment of the recording after each part."""
+TYPED = (" ",)
+"""What is typed at the end of the sample, with a moment of the recording after each part."""
 COLUMNS, LINES = 90, 24
 KEY_SECONDS = 0.06
 """Pause between two keys: a person's pace, so that the server sees what it sees in daily use."""
@@ -56,7 +56,7 @@ def record(editor: Neovim, home: Path) -> list[Moment]:
     # Neovim's own grey can hardly be read in a picture made smaller.
     editor.command("highlight ComplHint guifg=#8b93a8 gui=italic")
     moments = [Moment(editor.look(), "a Python file in Neovim", 1.5)]
-    editor.press("o")
+    editor.press("A")
     for part in TYPED:
         _type(editor, part)
         moments.append(Moment(editor.look(), "you type", 0.7))

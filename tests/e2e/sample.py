@@ -1,17 +1,13 @@
-"""Words of a text and how often they occur."""
+"""Command line of the page cache."""
 
-import re
-from collections import Counter
+import argparse
+import sys
 
-
-def read_text(path):
-    with open(path, encoding="utf-8") as stream:
-        return stream.read()
+from cache import PageCache
 
 
-def words(text):
-    return re.findall(r"[a-z]+", text.lower())
-
-
-def most_common(text, limit=10):
-    """Return the most frequent words of a text."""
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", help="where the pages are kept")
+    parser.add_argument("--limit", type=int, default=100)
+    args =

@@ -62,6 +62,9 @@ def check(code: str, trigger: Trigger, said: str, kept: str, language: str = "py
         ("if a:\n    ¦\nreturn b\n", AUTO, "return b\n", "return b"),
         # loops
         (BODY, AUTO, "b = a\n    b = a\n    b = a\n", "b = a"),
+        (BODY, ASKED, "if a:\n        raise E(\n            a\n        )\n"
+         "    if a:\n        raise E(\n            a\n        )\n",
+         "if a:\n        raise E(\n            a\n        )"),
         (BODY, AUTO, "self.foo.foo.foo.foo.foo.foo.foo.foo.foo", ""),
         (BODY, ASKED, "c()\n" + "".join(f"    ad({i})\n" for i in range(9)), "c()\n    ad(0)"),
         ("a = f(x)\n¦", AUTO, "a = f(x)\n", ""),
