@@ -55,7 +55,7 @@ def _times(unit: str) -> int:
 def repeated(above: Sequence[str], lines: Sequence[str]) -> int:
     """How many of the last *lines*, which follow the lines *above*, only repeat; 0 if none.
 
-    A line twice in a row, up to :data:`LONGEST_CYCLE` lines twice in a row; of the answer alone, a line for the
+    Up to :data:`LONGEST_CYCLE` lines twice in a row; of the answer alone, a line for the
     third time, or five that differ only in numbers.
     """
     joined = [*above, *lines]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tomllib
@@ -23,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     source = work / "source"
     source.mkdir()
     for name in ("codegen_lsp", "converters", "pyproject.toml", "README.md", "LICENSE"):
-        os.symlink(ROOT / name, source / name)
+        (source / name).symlink_to(ROOT / name)
     build = "from setuptools import build_meta; print(build_meta.build_wheel('../dist'))"
     done = subprocess.run(
         [sys.executable, "-c", build], cwd=source, capture_output=True, text=True, check=False
