@@ -87,7 +87,8 @@ def find_model(name_or_path: str, home: Path) -> ModelFolder:
 
 
 def _not_found(name: str, home: Path) -> ModelNotFoundError:
-    names = [BUNDLED, *(model.path.name for model in installed(home))]
+    # The bundled model's folder bears its alias: each name once.
+    names = list(dict.fromkeys([BUNDLED, *(model.path.name for model in installed(home))]))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
     what = "folder" if "/" in name or os.sep in name else "model"
     return ModelNotFoundError(f"no {what} {name!r}", mend=f"available: {', '.join(near)}")

@@ -11,7 +11,7 @@ import pytest
 from tests.server.raw_client import Json, RawClient, real_command
 from tests.support.tiny import tiny_model
 
-URI = "file:///work/example.py"
+URI = "file:///project/example.py"
 TEXT = "import os\r\n\r\n\r\ndef size(path):\r\n    return os.path."
 
 

@@ -80,6 +80,15 @@ def test_an_unknown_model_names_the_nearest(home: Path, name: str, says: str) ->
         find_model(name, home)
 
 
+def test_each_model_is_offered_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled model's folder is called as its alias is: one name, not two."""
+    beside = make(home / "bundled", "codegen-nano")
+    monkeypatch.setattr(store, "bundled_folder", lambda: beside)
+    with pytest.raises(ModelNotFoundError) as caught:
+        find_model("unheard-of", home)
+    assert str(caught.value).count("bundled") == 1
+
+
 def test_a_folder_that_is_no_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without a manifest is named, and so is a package without its model."""
     with pytest.raises(ModelDamagedError, match="no model folder"):
