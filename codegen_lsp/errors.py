@@ -7,7 +7,8 @@
     ├── ModelError
     │   ├── ModelNotFoundError   no model of that name, or no such folder
     │   ├── ModelDamagedError    a model folder that is incomplete or unreadable
-    │   └── ConversionError      weights that cannot be converted, or differ afterwards
+    │   ├── ConversionError      weights that cannot be converted, or differ afterwards
+    │   └── HubError             a model that cannot be fetched
     ├── EngineError
     │   ├── EngineUnavailableError   the library or the device is not there
     │   └── GenerationError          the engine failed while it generated
@@ -30,6 +31,7 @@ __all__ = [
     "EngineError",
     "EngineUnavailableError",
     "GenerationError",
+    "HubError",
     "ModelDamagedError",
     "ModelError",
     "ModelNotFoundError",
@@ -80,6 +82,10 @@ class ModelDamagedError(ModelError):
 
 class ConversionError(ModelError):
     """Weights that cannot be converted, or whose converted logits differ from the source."""
+
+
+class HubError(ModelError):
+    """A repository or a file of it that cannot be fetched, or is not what was announced."""
 
 
 class EngineError(CodegenError):

@@ -18,8 +18,10 @@ from codegen_lsp.errors import ModelDamagedError
 __all__ = [
     "FILES",
     "MANIFEST",
+    "Check",
     "FileEntry",
     "Manifest",
+    "Origin",
     "describe_file",
     "digest",
     "read_manifest",
@@ -44,6 +46,41 @@ class FileEntry(msgspec.Struct, frozen=True):
 
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     """Hexadecimal digest of the content."""
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the weights came from."""
+
+    repo: str = ""
+    """Hugging Face id; empty for a folder."""
+
+    revision: str = ""
+    """Commit hash of the repository."""
+
+    folder: str = ""
+    """The folder that was converted, where there was no repository."""
+
+    adapter: str = ""
+    """Hugging Face id or folder of a LoRA adapter that was merged."""
+
+    files: dict[str, str] = {}
+    """SHA-256 of each file that was read, by name."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One comparison of logits that was made when the model was converted."""
+
+    name: str
+    """What was compared with what."""
+
+    max_abs: float
+    """Largest difference of a log-probability."""
+
+    agreement: float
+    """Share of positions with the same likeliest token."""
+
+    divergence: float
+    """Mean Kullback-Leibler divergence, nats per token."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +112,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     description: str = ""
     """One line for ``models list``."""
+
+    architecture: Literal["decoder", "encoder-decoder"] = "decoder"
+    """Whether the prompt is read by the same network that writes the answer."""
+
+    origin: Origin | None = None
+    """Where the weights came from, where that is known."""
+
+    checks: tuple[Check, ...] = ()
+    """What was compared when the model was made."""
 
     files: dict[str, FileEntry] = {}
     """Size and digest of each file, by name."""
