@@ -176,9 +176,11 @@ def replace_closers(draft: Draft) -> Draft:
     if not tail or not place.closing_tail or "\n" in text:
         return draft
     count = 0
-    for character in _closing(draft):
+    closing, opened = _closing(draft)
+    for character in closing:
         if count < len(tail) and tail[count] == character:
             count += 1
+    count = max(0, count - opened)  # each bracket the answer leaves open needs a closer, too
     rest = tail[count:]
     if rest and text.endswith(rest) and not any(c in CLOSERS or c in "\"'`" for c in rest):
         count = len(tail)
@@ -224,17 +226,21 @@ def _is_overlap(text: str, suffix: str, length: int) -> bool:
     return not torn_left and not torn_right
 
 
-def _closing(draft: Draft) -> str:
-    """What the answer writes at and after the first closer of something it did not open."""
+def _closing(draft: Draft) -> tuple[str, int]:
+    """What the answer writes at and after the first closer of something it did not open.
+
+    And how many brackets it leaves open.
+    """
     place = draft.plan.place
     state = replace(START, inside=place.lexed.inside, string=place.lexed.string)
     found = lex(draft.text, place.syntax, state)
     starts = [*found.unmatched[:1], *([] if found.quote_end is None else [found.quote_end])]
     if not starts:
-        return ""
+        return "", 0
     signs = set(found.unmatched) | {found.quote_end}
-    return "".join(
+    written = "".join(
         character
         for offset, character in enumerate(draft.text)
         if offset in signs or (offset > min(starts) and character in ",;:>")
     )
+    return written, len(found.brackets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codegen_lsp.completion.cleanup import STEPS, Draft, Tidy, tidy
@@ -136,6 +136,7 @@ PIECES = ["a", "bar", "return a", "\n", "    ", "(", ")", "]", '"', "}", ", ", "
 
 
 @given(st.sampled_from(CODES), st.lists(st.sampled_from(PIECES), max_size=14), st.sampled_from(End))
+@example("f(¦)", [")", "(", ")"], End.WHOLE)
 def test_every_answer_fits(code: str, words: list[str], end: End) -> None:
     """Never blank; replaces only what is left of the line; tidying again changes nothing."""
     left = tidied(code, "".join(words), end=end)
