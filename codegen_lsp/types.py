@@ -108,6 +108,9 @@ class CompletionContext:
     line_end: str = "\n"
     """The line end the document mostly uses. ``prefix`` and ``suffix`` have ``"\\n"`` only."""
 
+    line_comment: str = "#"
+    """What begins a comment that ends with its line; ``#`` where the language has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -158,6 +161,10 @@ class GenerationRequest:
     first_ids: tuple[int, ...] = ()
     """The first token should be the likeliest of these; empty: any. A wish: an engine that
     cannot choose may ignore it, and callers look at what they get."""
+
+    answer_prefix: tuple[int, ...] = ()
+    """Tokens the answer begins with that are given, not generated, and never yielded; for
+    encoder-decoders, ignored by others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,16 +23,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from codegen_lsp.errors import CodegenError, ConversionError
+from codegen_lsp.errors import CodegenError
 from codegen_lsp.models.manifest import Manifest
 
 from . import verify
 from .reference import forward
+from .samples import sample_tokens
 from .shape import Shape
 from .to_ct2 import convert
 from .to_hf import to_hf_folder
 
-__all__ = ["Step", "export", "export_bundled", "main", "sample_tokens"]
+__all__ = ["Step", "export", "export_bundled", "main"]
 
 SEQUENCES: Final = 4
 LENGTH: Final = 128
@@ -47,29 +48,6 @@ class Step:
 
     name: str
     difference: verify.Difference
-
-
-def sample_tokens(tokenizer: Path, shape: Shape) -> list[list[int]]:
-    """Token ids of this package's own source, as sequences of one length.
-
-    :raises ConversionError: the tokenizer cannot be read, or its ids do not fit the model.
-    """
-    from tokenizers import Tokenizer
-
-    try:
-        encoder = Tokenizer.from_file(str(tokenizer))
-    except Exception as error:  # tokenizers raises nothing more special
-        raise ConversionError(f"cannot read the tokenizer {tokenizer}: {error}") from error
-    text = "".join(path.read_text(encoding="utf-8") for path in _sources())
-    ids = encoder.encode(text, add_special_tokens=False).ids
-    length = min(LENGTH, shape.n_positions)
-    if max(ids) >= shape.vocab_size:
-        raise ConversionError(f"{tokenizer} has more tokens than the model's {shape.vocab_size}")
-    return [ids[i * length : (i + 1) * length] for i in range(min(SEQUENCES, len(ids) // length))]
-
-
-def _sources() -> list[Path]:
-    return sorted(Path(__file__).parent.glob("*.py"))
 
 
 def export(
@@ -89,12 +67,14 @@ def export(
 
     :raises ConversionError: a step changed what the model computes, or could not be done.
     """
-    tokens = sample_tokens(tokenizer, shape)
+    tokens = sample_tokens(
+        tokenizer, shape.vocab_size, sequences=SEQUENCES, length=min(LENGTH, shape.n_positions)
+    )
     base = np.concatenate([forward(plain, shape, sequence) for sequence in tokens])
     steps = [_step("JAX", base, verify.jax_logits(plain, shape, tokens))]
     with tempfile.TemporaryDirectory() as scratch:
         folder = to_hf_folder(plain, shape, tokenizer, hf or Path(scratch) / "hf")
-        steps.append(_step("Hugging Face, numpy", base, verify.hf_logits(folder, tokens)))
+        steps.append(_step("Hugging Face, numpy", base, verify.reference_logits(folder, tokens)))
         official = verify.transformers_logits(folder, tokens)
         if official is not None:
             steps.append(_step("Hugging Face, transformers", base, official))

@@ -5,13 +5,14 @@ Knows the fields of that file and their quirks. Does not know weights.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codegen_lsp.errors import ConversionError
+
+from .checkpoint import read_config
 
 __all__ = ["Shape"]
 
@@ -65,7 +66,7 @@ class Shape:
         if config.get("activation_function", _ACTIVATION) != _ACTIVATION:
             raise ConversionError(f"activation {config['activation_function']!r} is not supported")
         try:
-            return cls(
+            shape = cls(
                 vocab_size=int(config["vocab_size"]),
                 n_positions=int(config.get("n_positions", 2048)),
                 n_embd=int(config["n_embd"]),
@@ -79,6 +80,26 @@ class Shape:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConversionError(f"config.json lacks or misstates {error}") from error
+        shape.check()
+        if config.get("n_inner") not in (None, 4 * shape.n_embd):
+            raise ConversionError(f"an n_inner of {config['n_inner']} is not supported")
+        return shape
+
+    def check(self) -> None:
+        """Nothing, where the numbers fit each other.
+
+        :raises ConversionError: they do not.
+        """
+        sizes = (self.vocab_size, self.n_positions, self.n_embd, self.n_layer, self.n_head)
+        if min(sizes) < 1 or self.n_embd % self.n_head:
+            raise ConversionError(
+                f"the configuration says that {self.n_layer} layers of {self.n_head} heads are"
+                f" {self.n_embd} wide, which cannot be"
+            )
+        if self.rotary_dim % 2 or not 0 < self.rotary_dim <= self.head_dim:
+            raise ConversionError(
+                f"the configuration rotates {self.rotary_dim} of {self.head_dim} dimensions"
+            )
 
     @classmethod
     def from_folder(cls, folder: Path) -> Shape:
@@ -86,15 +107,13 @@ class Shape:
 
         :raises ConversionError: ``config.json`` is missing, unreadable or not CodeGen's.
         """
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConversionError(f"cannot read {folder / 'config.json'}: {error}") from error
-        return cls.from_config(config)
+        return cls.from_config(read_config(folder))
 
     def to_config(self) -> dict[str, Any]:
         """The ``config.json`` that ``transformers.CodeGenConfig`` reads back as this shape."""
-        return {
+        # Where the head size is named, it says that the parts are eight (see from_config).
+        eight = {"head_dim": self.head_dim} if self.parts == 8 else {}
+        return eight | {
             "activation_function": _ACTIVATION,
             "architectures": ["CodeGenForCausalLM"],
             "attn_pdrop": 0.0,

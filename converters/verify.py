@@ -1,170 +1,188 @@
 """Whether two layouts of a model compute the same: their logits side by side.
 
-Knows four ways to logits: the numpy reference, transformers (where torch is installed), JAX and
-CTranslate2. Does not convert anything and knows no text: it is given token ids.
+Each ``check_…`` compares a converted model with the checkpoint it came from, twice where weights
+were rounded: strictly with the checkpoint's weights rounded alike (a wrong layout stands out even
+in a model that says little), and loosely with the checkpoint itself (rounding may cost, and the
+cost is reported). Input is this package's own source code.
+
+Knows what is compared with what. Does not know what is close enough (``difference``) or how
+logits are computed (``logits``, ``llama_cpp``), and does not convert anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+import psutil
 
 from codegen_lsp.errors import ConversionError
+from codegen_lsp.models.manifest import MANIFEST, Check, read_manifest
 
-from .reference import forward
-from .shape import Shape
-from .to_hf import from_hf_tensors, read_tensors
+from . import codegen, rounding, verify_gguf
+from .architectures import architecture_of
+from .checkpoint import open_checkpoint, read_config
+from .ct2_file import QUANTIZATIONS
+from .difference import EXACT, QUANTIZED, Difference, Tolerance, compare, compared, require
+from .from_ct2 import stored_type
+from .logits import (
+    Logits,
+    Tokens,
+    ct2_logits,
+    jax_logits,
+    reference_logits,
+    transformers_logits,
+)
+from .samples import sample_tokens
+from .tensors import Tensors
 
 __all__ = [
     "EXACT",
     "QUANTIZED",
     "Difference",
+    "Logits",
+    "Tokens",
     "Tolerance",
+    "check",
+    "check_ct2",
+    "check_gguf",
+    "check_hf",
     "compare",
     "ct2_logits",
-    "hf_logits",
     "jax_logits",
+    "reference_logits",
     "require",
+    "sample",
     "transformers_logits",
 ]
 
-Logits = NDArray[np.floating]
-"""[sequences * length, vocabulary], not normalized."""
-
-Tokens = Sequence[Sequence[int]]
-"""Sequences of token ids, all of one length."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """How far two sets of logits are apart."""
-
-    max_abs: float
-    """Largest absolute difference of a logit, both sides normalized to log-probabilities."""
-
-    agreement: float
-    """Share of positions at which both find the same token likeliest."""
-
-    divergence: float
-    """Mean Kullback-Leibler divergence of the second from the first, in nats per token."""
+SEQUENCES: Final = 1
+LENGTH: Final = 96
+"""Tokens per compared sequence, where the context allows it: each more sequence would have the
+numpy reading read all weights once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """What is still the same model."""
+def sample(source: Path) -> list[list[int]]:
+    """Token ids for comparing the model in the Hugging Face folder *source*.
 
-    max_abs: float
-    agreement: float
-    divergence: float
-
-
-EXACT: Final = Tolerance(max_abs=2e-3, agreement=0.995, divergence=1e-5)
-"""Two float32 computations of the same weights; ties may fall either way."""
-
-QUANTIZED: Final = Tolerance(max_abs=float("inf"), agreement=0.9, divergence=0.05)
-"""int8 against float32: single logits may move, what is predicted may not."""
-
-
-def compare(first: Logits, second: Logits) -> Difference:
-    """Compare logits position by position.
-
-    :raises ConversionError: the shapes differ, or a value is not finite.
+    :raises ConversionError: its configuration or its tokenizer cannot be read.
     """
-    if first.shape != second.shape:
-        raise ConversionError(f"logits of shape {first.shape} against {second.shape}")
-    left, right = _log_softmax(first), _log_softmax(second)
-    if not (np.isfinite(left).all() and np.isfinite(right).all()):
-        raise ConversionError("the logits hold values that are not finite")
-    same = left.argmax(axis=-1) == right.argmax(axis=-1)
-    divergence = (np.exp(left) * (left - right)).sum(axis=-1)
-    return Difference(
-        float(np.abs(left - right).max()), float(same.mean()), float(divergence.mean())
+    config = read_config(source)
+    facts = architecture_of(config).facts(config)
+    return sample_tokens(
+        source / "tokenizer.json",
+        facts.vocab_size,
+        sequences=SEQUENCES,
+        length=min(LENGTH, facts.context_length - 1),  # llama.cpp answers with one more
     )
 
 
-def _log_softmax(logits: Logits) -> Logits:
-    shifted = np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+def check(source: Path, converted: Path) -> tuple[Check, ...]:
+    """Compare *converted*, whatever its layout, with the Hugging Face folder *source*.
 
-
-def require(step: str, difference: Difference, tolerance: Tolerance) -> Difference:
-    """The difference itself, where it is within *tolerance*.
-
-    :raises ConversionError: it is not; *step* says what was compared.
+    :raises ConversionError: they differ, one cannot be read, or *converted* is of no known layout.
     """
-    beyond = [
-        f"{name} {value:.3g} (allowed {limit:.3g})"
-        for name, value, limit, bad in (
-            ("logit difference", difference.max_abs, tolerance.max_abs, 1),
-            ("agreement", difference.agreement, tolerance.agreement, -1),
-            ("divergence", difference.divergence, tolerance.divergence, 1),
+    if converted.is_file():
+        return check_gguf(source, converted)
+    if (converted / "model.bin").is_file():
+        named = (converted / MANIFEST).is_file() and read_manifest(converted).compute_type
+        return check_ct2(source, converted, named or stored_type(converted))
+    if (converted / "config.json").is_file():
+        return check_hf(source, converted)
+    raise ConversionError(
+        f"{converted} is no converted model",
+        mend="name a folder of CTranslate2 or Hugging Face, or a GGUF file",
+    )
+
+
+def check_ct2(source: Path, converted: Path, quantization: str) -> tuple[Check, ...]:
+    """Compare the CTranslate2 folder *converted* with the Hugging Face folder *source*.
+
+    *quantization* is how the weights are stored.
+
+    :raises ConversionError: they differ, or one cannot be read.
+    """
+    tokens = sample(source)
+    tensors = open_checkpoint(source)
+    base = reference_logits(source, tokens, tensors)
+    checks = _judged(source, tokens, base)
+    engine = f"CTranslate2 {quantization}"
+    if quantization == "float32":
+        found = ct2_logits(converted, tokens, "float32")
+        return (*checks, compared(f"{engine}, checkpoint", base, found, EXACT))
+    if quantization in QUANTIZATIONS and _fits_float32(converted):
+        alike = reference_logits(source, tokens, rounding.as_ct2(tensors, quantization))
+        found = ct2_logits(converted, tokens, "float32")
+        name = f"{engine}, checkpoint rounded alike"
+        checks = (*checks, compared(name, alike, found, EXACT))
+    # What this machine computes with; a processor has no float16 to multiply with.
+    found = ct2_logits(converted, tokens, "int8" if "int8" in quantization else "float32")
+    return (*checks, compared(f"{engine}, checkpoint", base, found, QUANTIZED))
+
+
+def _fits_float32(converted: Path) -> bool:
+    """Whether the engine can hold the weights of *converted* widened to float32."""
+    stored = (converted / "model.bin").stat().st_size
+    return stored * 4 * 1.2 < psutil.virtual_memory().available
+
+
+def check_hf(source: Path, converted: Path) -> tuple[Check, ...]:
+    """Compare the Hugging Face folder *converted*, of any layout, with *source*.
+
+    :raises ConversionError: they differ, or one cannot be read.
+    """
+    tokens = sample(source)
+    tensors, others = open_checkpoint(source), open_checkpoint(converted)
+    layout = str(read_config(converted).get("model_type"))
+    base = reference_logits(source, tokens, tensors)
+    found = reference_logits(converted, tokens, others)
+    checks = _judged(source, tokens, base)
+    if _is_half(others):
+        alike = reference_logits(source, tokens, rounding.as_float16(tensors))
+        name = f"{layout} float16, checkpoint rounded alike"
+        checks = (
+            *checks,
+            compared(name, alike, found, EXACT),
+            compared(f"{layout} float16, checkpoint", base, found, QUANTIZED),
         )
-        if bad * value > bad * limit
-    ]
-    if beyond:
-        raise ConversionError(f"{step}: not the same model: {', '.join(beyond)}")
-    return difference
+    else:
+        checks = (*checks, compared(f"{layout}, checkpoint", base, found, EXACT))
+    return (*checks, *_official(transformers_logits(converted, tokens), found, layout))
 
 
-def hf_logits(folder: Path, tokens: Tokens) -> Logits:
-    """The numpy reference on the weights of a Hugging Face folder.
+def _is_half(tensors: Tensors) -> bool:
+    return bool(tensors[next(iter(tensors))].dtype == np.float16)
 
-    :raises ConversionError: the folder cannot be read.
+
+def check_gguf(source: Path, converted: Path) -> tuple[Check, ...]:
+    """Compare the GGUF file *converted*, run by llama.cpp, with the Hugging Face folder *source*.
+
+    :raises ConversionError: they differ, one cannot be read, or ``gguf`` or ``xllamacpp`` is not
+        installed.
     """
-    shape = Shape.from_folder(folder)
-    plain = from_hf_tensors(read_tensors(folder), shape)
-    return np.concatenate([forward(plain, shape, sequence) for sequence in tokens])
+    tokens = sample(source)
+    _check_parts(source, tokens)
+    return verify_gguf.check(source, converted, tokens)
 
 
-def transformers_logits(folder: Path, tokens: Tokens) -> Logits | None:
-    """What transformers computes from a Hugging Face folder, or None where it is not installed."""
+def _judged(source: Path, tokens: Tokens, base: Logits) -> tuple[Check, ...]:
+    """What can be said of the checkpoint itself: its parts, and what transformers makes of it."""
+    _check_parts(source, tokens)
     try:
-        import torch
-        from transformers import CodeGenForCausalLM
-        from transformers.utils import logging
-    except ImportError:
-        return None
-    untyped: Any = logging
-    untyped.disable_progress_bar()
-    model: Any = CodeGenForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    model.eval()
-    with torch.inference_mode():
-        logits = model(torch.tensor(tokens)).logits.numpy()
-    return np.asarray(logits.reshape(-1, logits.shape[-1]))
+        theirs = transformers_logits(source, tokens)
+    except ConversionError:
+        theirs = None  # published files are older than the library that is installed; numpy judges
+    return _official(theirs, base, "checkpoint")
 
 
-def jax_logits(plain: Mapping[str, NDArray[np.generic]], shape: Shape, tokens: Tokens) -> Logits:
-    """What the project's own JAX model computes in float32 from plain weights."""
-    from codegen_lsp.tpu.model import CodeGenConfig
-    from codegen_lsp.tpu.plain import logits_of
-
-    config = CodeGenConfig(
-        vocab_size=shape.vocab_size,
-        n_positions=shape.n_positions,
-        n_embd=shape.n_embd,
-        n_layer=shape.n_layer,
-        n_head=shape.n_head,
-        rotary_dim=shape.rotary_dim,
-        layer_norm_epsilon=shape.layer_norm_epsilon,
-    )
-    return logits_of(plain, config, tokens).reshape(-1, shape.vocab_size)
+def _check_parts(source: Path, tokens: Tokens) -> None:
+    config = read_config(source)
+    if config.get("model_type") == "codegen":
+        codegen.check_parts(open_checkpoint(source), config, tokens[0])
 
 
-def ct2_logits(folder: Path, tokens: Tokens, compute_type: str) -> Logits:
-    """What CTranslate2 computes on the CPU from a model folder.
-
-    :raises ConversionError: it cannot load the folder.
-    """
-    import ctranslate2
-
-    try:
-        model = ctranslate2.Generator(str(folder), device="cpu", compute_type=compute_type)
-        logits = np.array(model.forward_batch([list(sequence) for sequence in tokens]))
-    except (RuntimeError, ValueError) as error:
-        raise ConversionError(f"CTranslate2 cannot run {folder}: {error}") from error
-    return logits.reshape(-1, logits.shape[-1])
+def _official(theirs: Logits | None, ours: Logits, name: str) -> tuple[Check, ...]:
+    if theirs is None:
+        return ()
+    return (compared(f"transformers, {name} in numpy", ours, theirs, EXACT),)

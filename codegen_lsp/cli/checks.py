@@ -30,7 +30,7 @@ from codegen_lsp.config.settings import Settings
 from codegen_lsp.config.sources import WORKSPACE_FILE, Resolved
 from codegen_lsp.engines import hardware
 from codegen_lsp.errors import CodegenError
-from codegen_lsp.models.store import find_model, verify
+from codegen_lsp.models.store import damaged, find_model, verify
 
 __all__ = ["Row", "Status", "examine"]
 
@@ -172,6 +172,11 @@ def _home(_: Case) -> Iterator[Row]:
         yield Row("home", Status.WARN, f"{folder} cannot be written", mend)
 
 
+def _store(_: Case) -> Iterator[Row]:
+    for error in damaged(home()):
+        yield Row("store", Status.WARN, error.message, error.mend or "")
+
+
 def _model(case: Case) -> Iterator[Row]:
     try:
         model = find_model(case.settings.model, home())
@@ -254,6 +259,7 @@ CHECKS: Sequence[Callable[[Case], Iterator[Row]]] = (
     _engine,
     _settings,
     _home,
+    _store,
     _model,
     _editors,
 )

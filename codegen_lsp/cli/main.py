@@ -13,11 +13,10 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from typing import NamedTuple
 
 import click
 
+from codegen_lsp.cli.lazy import Entry, LazyGroup
 from codegen_lsp.cli.state import PROGRAM, State, debug_option
 from codegen_lsp.errors import CodegenError, UsageError
 
@@ -26,44 +25,14 @@ __all__ = ["COMMANDS", "cli", "main"]
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-class Entry(NamedTuple):
-    """One command: where it is, and its line in ``codegen-lsp --help``."""
-
-    module: str
-    attribute: str
-    help: str
-
-
 COMMANDS: Mapping[str, Entry] = {
     "serve": Entry("codegen_lsp.cli.serve", "serve", "Run the language server."),
     "complete": Entry("codegen_lsp.cli.complete", "complete", "Complete at FILE:LINE:COL."),
-    "models": Entry("codegen_lsp.cli.models_cmd", "models", "List and describe models."),
+    "models": Entry("codegen_lsp.cli.models_cmd", "models", "Get, list and remove models."),
     "bench": Entry("codegen_lsp.cli.bench", "bench", "Measure speed on this machine."),
     "train": Entry("codegen_lsp.cli.train", "train", "Train or fine-tune a model (JAX)."),
     "doctor": Entry("codegen_lsp.cli.doctor", "doctor", "Say what is wrong and how to mend it."),
 }
-
-
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are run, not when they are listed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; ``None`` if there is none of that name."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        command = getattr(import_module(entry.module), entry.attribute)
-        assert isinstance(command, click.Command)  # noqa: S101 - narrows for the type checker
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table's own helps, so that ``--help`` imports no command."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -75,7 +44,10 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @click.group(
-    cls=LazyGroup, invoke_without_command=True, context_settings={"max_content_width": 100}
+    cls=LazyGroup,
+    table=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"max_content_width": 100},
 )
 @click.option("--stdio", is_flag=True, help="Run the language server on stdin and stdout.")
 @click.option(

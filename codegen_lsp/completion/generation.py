@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from codegen_lsp.completion.budget import Plan
 from codegen_lsp.completion.model import LoadedModel
@@ -52,8 +52,15 @@ async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> 
     """
     started = time.monotonic()
     prompt, rest = prepared.prompt, prepared.healed
+    request = GenerationRequest(
+        prompt=prompt,
+        max_new_tokens=plan.max_tokens,
+        stop_ids=tuple(dict.fromkeys((model.tokenizer.eos_id, *prepared.stop_ids))),
+        answer_prefix=prepared.answer_prefix,
+    )
     while rest:
-        step = await _generate(model, prompt, rest, plan, started)
+        request = replace(request, first_ids=model.tokenizer.continuations(rest))
+        step = await _generate(model, replace(request, prompt=prompt), rest, plan, started)
         if isinstance(step, Generated):
             return step
         if not step.tokens:  # the engine does not choose what it was asked to
@@ -62,7 +69,8 @@ async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> 
         # What was said of the text left out becomes prompt again; the rest is chosen anew.
         prompt = Prompt(prompt.stable, (*prompt.tail, *step.tokens))
         rest = step.rest
-    plain = await _generate(model, prompt, "", plan, started)
+    request = replace(request, prompt=prompt, first_ids=())
+    plain = await _generate(model, request, "", plan, started)
     assert isinstance(plain, Generated)  # noqa: S101 - nothing was asked for that can be missed
     return plain
 
@@ -76,15 +84,9 @@ class _Missed:
 
 
 async def _generate(
-    model: LoadedModel, prompt: Prompt, rest: str, plan: Plan, started: float
+    model: LoadedModel, request: GenerationRequest, rest: str, plan: Plan, started: float
 ) -> Generated | _Missed:
     """Generate an answer that is to begin with *rest*, which is no part of the result."""
-    request = GenerationRequest(
-        prompt=prompt,
-        max_new_tokens=plan.max_tokens,
-        stop_ids=(model.tokenizer.eos_id,),
-        first_ids=model.tokenizer.continuations(rest) if rest else (),
-    )
     stopper, decoder = Stopper(plan), model.tokenizer.stream()
     result = Generated(Answer("", End.WHOLE))
     said: list[int] = []

@@ -17,8 +17,8 @@ from codegen_lsp.config.home import home
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.base import Engine
 from codegen_lsp.engines.table import EngineSpec, create_engine
-from codegen_lsp.errors import CodegenError
-from codegen_lsp.models.store import find_model
+from codegen_lsp.errors import CodegenError, ModelDamagedError
+from codegen_lsp.models.store import ModelFolder, find_model
 from codegen_lsp.prompts.families import Family, family_of
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
 
@@ -49,7 +49,19 @@ async def open_model(settings: Settings) -> LoadedModel:
     :raises ModelError: it is missing or damaged.
     :raises EngineError: the engine cannot run here.
     """
-    loaded = await asyncio.to_thread(_assemble, settings)
+    folder = await asyncio.to_thread(find_model, settings.model, home())
+    try:
+        return await _load(folder, settings)
+    except ModelDamagedError:
+        # Another process may have put a new version in its place while we read the old one.
+        now = await asyncio.to_thread(find_model, settings.model, home())
+        if now.path == folder.path:
+            raise
+    return await _load(now, settings)
+
+
+async def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
+    loaded = await asyncio.to_thread(_assemble, folder, settings)
     try:
         await loaded.engine.load()
     except BaseException:
@@ -58,8 +70,7 @@ async def open_model(settings: Settings) -> LoadedModel:
     return loaded
 
 
-def _assemble(settings: Settings) -> LoadedModel:
-    folder = find_model(settings.model, home())
+def _assemble(folder: ModelFolder, settings: Settings) -> LoadedModel:
     manifest = folder.manifest
     spec = EngineSpec(
         folder=folder.path,
@@ -68,6 +79,7 @@ def _assemble(settings: Settings) -> LoadedModel:
         device=settings.device,
         compute_type=settings.compute_type,
         threads=settings.threads,
+        architecture=manifest.architecture,
     )
     return LoadedModel(
         engine=create_engine(settings.engine, spec),

@@ -83,7 +83,9 @@ class CompletionService:
         return completion
 
     async def explain(self, query: CompletionQuery) -> str:
-        """The prompt the model would read for *query*, up to the cursor.
+        """The prompt the model would read for *query*, marks that are no text by their names.
+
+        The end-of-text token that begins a document is not shown: it says nothing of the query.
 
         :raises CodegenError: as for :meth:`complete`.
         """
@@ -91,7 +93,8 @@ class CompletionService:
         model = await self._slot.get()
         context = self._context(query, model, self._settings.max_new_tokens)
         prepared = self._prepare(context, model, self._settings.max_new_tokens)
-        return model.tokenizer.decode((prepared.unhealed or prepared.prompt).tokens)
+        ids = (*(prepared.unhealed or prepared.prompt).tokens, *prepared.answer_prefix)
+        return model.tokenizer.render(ids[ids[0] == model.tokenizer.eos_id :])
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on; another model is opened by the next request."""

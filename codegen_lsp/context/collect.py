@@ -6,7 +6,7 @@ are no snippets.
 
 from __future__ import annotations
 
-from codegen_lsp.context.languages import language_of
+from codegen_lsp.context.languages import language_of, syntax_of
 from codegen_lsp.context.window import cut_window
 from codegen_lsp.types import CompletionContext, Snapshot
 
@@ -16,11 +16,14 @@ __all__ = ["collect"]
 def collect(snapshot: Snapshot, offset: int, size: int) -> CompletionContext:
     """The context at *offset*, with at most *size* characters before the cursor."""
     window = cut_window(snapshot.text, offset, size)
+    language = snapshot.language_id or language_of(snapshot.uri)
+    signs = syntax_of(language).line_comment
     return CompletionContext(
         prefix=window.prefix,
         suffix=window.suffix,
-        language_id=snapshot.language_id or language_of(snapshot.uri),
+        language_id=language,
         path=snapshot.uri,
         starts_document=window.starts_document,
         line_end=window.line_end,
+        line_comment=signs[0] if signs else "#",
     )

@@ -1,6 +1,6 @@
-"""What CTranslate2 is asked and what its failures mean: tables and pure functions.
+"""Where CTranslate2 can run and what its failures mean: tables and pure functions.
 
-Knows its option names, compute types and messages without importing it. ``ct2`` runs it.
+Knows its devices, compute types and messages without importing it. ``ct2`` runs it.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +18,11 @@ from numpy.typing import NDArray
 from codegen_lsp.errors import (
     CodegenError,
     EngineUnavailableError,
-    GenerationError,
     ModelDamagedError,
 )
-from codegen_lsp.types import GenerationRequest, Prompt, Token
+from codegen_lsp.types import Token
 
-__all__ = [
-    "FILES",
-    "PADDING",
-    "Attempt",
-    "after",
-    "attempts",
-    "likeliest",
-    "options_of",
-    "translate",
-]
-
-FILES: Final = ("model.bin", "config.json", "vocabulary.json")
-"""What CTranslate2 reads."""
-
-PADDING: Final = re.compile(r"<extra_id_\d+>")
-"""Vocabulary entries that stand for no text."""
+__all__ = ["Attempt", "attempts", "likeliest", "translate"]
 
 _AUTO_TYPES: Final = {
     "cpu": ("int8", "int8_float32", "float32"),
@@ -95,52 +79,12 @@ def attempts(
     return found
 
 
-def options_of(
-    request: GenerationRequest, vocabulary: Sequence[str], end: int, context_length: int
-) -> tuple[list[str], dict[str, Any]]:
-    """The prompt as tokens, and the options of ``generate_batch`` for *request*.
-
-    *end* is the id of end-of-text, which also begins a document: an empty prompt becomes it.
-
-    :raises GenerationError: an id of the prompt or of the stop ids is not in the vocabulary.
-    """
-    new_tokens = max(1, min(request.max_new_tokens, context_length - 1))
-    ids = request.prompt.tokens[-max(1, context_length - new_tokens) :] or (end,)
-    named = (*ids, *request.stop_ids, *request.first_ids)
-    wrong = [i for i in named if not 0 <= i < len(vocabulary)]
-    if wrong:
-        raise GenerationError(
-            f"token id {wrong[0]} is not in the model's vocabulary of {len(vocabulary)}",
-            mend="use the tokenizer that belongs to the model",
-        )
-    sampling = request.sampling
-    greedy = sampling.temperature <= 0
-    return [vocabulary[i] for i in ids], {
-        "include_prompt_in_result": False,
-        "cache_static_prompt": False,
-        "return_scores": True,
-        # The first token is checked against these, and chosen by its logit where it is none.
-        "return_logits_vocab": bool(request.first_ids),
-        "max_length": new_tokens,
-        "end_token": [end, *request.stop_ids],
-        "sampling_topk": 1 if greedy else sampling.top_k,
-        "sampling_topp": 1.0 if greedy else sampling.top_p,
-        "sampling_temperature": 1.0 if greedy else sampling.temperature,
-    }
-
-
 def likeliest(logits: NDArray[np.float32], ids: Sequence[int]) -> Token:
     """The likeliest of *ids* under *logits* [vocabulary], with its log-probability."""
     chosen = max(ids, key=lambda i: float(logits[i]))
     top = float(logits.max())
     norm = top + math.log(float(np.exp(logits - top).sum()))
     return Token(chosen, float(logits[chosen]) - norm)
-
-
-def after(request: GenerationRequest, token: Token) -> GenerationRequest:
-    """What is left to ask for once *token* was generated."""
-    prompt = Prompt(request.prompt.stable, (*request.prompt.tail, token.id))
-    return replace(request, prompt=prompt, max_new_tokens=request.max_new_tokens - 1, first_ids=())
 
 
 _MEMORY: Final = "close other programs or use a smaller model"

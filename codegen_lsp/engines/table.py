@@ -48,6 +48,9 @@ class EngineSpec:
     threads: int = 0
     """CPU threads for one job; 0 lets the engine choose."""
 
+    architecture: str = "decoder"
+    """``decoder`` or ``encoder-decoder``, as the model's manifest says."""
+
 
 def create_engine(engine: str, spec: EngineSpec) -> Engine:
     """An engine called *engine*, not loaded yet.

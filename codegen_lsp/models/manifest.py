@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -16,6 +17,7 @@ import msgspec
 from codegen_lsp.errors import ModelDamagedError
 
 __all__ = [
+    "EXTRAS",
     "FILES",
     "MANIFEST",
     "Check",
@@ -25,7 +27,7 @@ __all__ = [
     "describe_file",
     "digest",
     "read_manifest",
-    "reinstall_hint",
+    "required_files",
     "write_manifest",
 ]
 
@@ -33,7 +35,19 @@ MANIFEST: Final = "codegen-lsp.json"
 """The manifest's file name. A folder without it is no model folder."""
 
 FILES: Final = ("model.bin", "config.json", "vocabulary.json", "tokenizer.json")
-"""What every model folder holds: CTranslate2's three files and the tokenizer."""
+"""What a decoder's folder holds: CTranslate2's three files and the tokenizer."""
+
+_REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "decoder": FILES,
+    "encoder-decoder": ("model.bin", "config.json", "shared_vocabulary.json", "tokenizer.json"),
+}
+"""The files that a model cannot do without, by ``Manifest.architecture``."""
+
+EXTRAS: Final = ("MODEL_CARD.md", "README.md", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE")
+"""Files that are kept with a model where they lie beside it; a licence often says they must."""
+
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*\Z", max_length=128)]
+"""A file of a model's own folder: a manifest cannot lead out of it."""
 
 _CHUNK: Final = 1 << 20
 
@@ -89,7 +103,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal[1] = 1
     """Version of this file's form."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
     """The name it is installed and shown under."""
 
     family: str = "causal"
@@ -122,7 +136,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     """What was compared when the model was made."""
 
-    files: dict[str, FileEntry] = {}
+    files: dict[FileName, FileEntry] = {}
     """Size and digest of each file, by name."""
 
 
@@ -146,54 +160,51 @@ def describe_file(path: Path) -> FileEntry:
     return FileEntry(size=path.stat().st_size, sha256=digest(path))
 
 
-def read_manifest(folder: Path) -> Manifest:
+def required_files(manifest: Manifest) -> tuple[str, ...]:
+    """The files that a model of this architecture cannot do without."""
+    return _REQUIRED[manifest.architecture]
+
+
+def read_manifest(folder: Path, *, mend: str | None = None) -> Manifest:
     """The manifest of *folder*.
 
+    :param mend: what errors advise, where the caller knows better than that the folder is wrong.
     :raises ModelDamagedError: it is missing, unreadable, or not of a known form.
     """
     path = folder / MANIFEST
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ModelDamagedError(
             f"{folder} is no model folder: it has no {MANIFEST}",
-            mend=reinstall_hint(folder) if _bundled(folder) else "name a folder that has one",
+            mend=mend or "name a folder that has one",
         ) from None
     except OSError as error:
         raise ModelDamagedError(f"cannot read {path}: {error.strerror or error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelDamagedError(
-            f"{path} is damaged: {error}", mend=reinstall_hint(folder)
+            f"{path} is damaged: {error}",
+            mend=mend or f"remove {folder} and install the model again",
         ) from None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Describe the files of *folder* in *manifest* and write it, whole or not at all.
 
-    Every file of :data:`FILES` must exist; ``manifest.files`` is replaced. Returns what was
-    written.
+    The files of :func:`required_files` must exist. Beside them those of :data:`EXTRAS` and those
+    that *manifest* lists already are described where they exist. Returns what was written.
 
     :raises ModelDamagedError: a file is missing.
     """
-    missing = [name for name in FILES if not (folder / name).is_file()]
+    required = required_files(manifest)
+    missing = [name for name in required if not (folder / name).is_file()]
     if missing:
         raise ModelDamagedError(f"{folder} lacks {', '.join(missing)}")
-    files = {name: describe_file(folder / name) for name in FILES}
+    names = dict.fromkeys((*required, *EXTRAS, *manifest.files))
+    files = {name: describe_file(folder / name) for name in names if (folder / name).is_file()}
     complete = msgspec.structs.replace(manifest, files=files)
     content = msgspec.json.format(msgspec.json.encode(complete), indent=2) + b"\n"
     scratch = folder / f".{MANIFEST}.{os.getpid()}"
     scratch.write_bytes(content)
     scratch.replace(folder / MANIFEST)
     return complete
-
-
-def reinstall_hint(folder: Path) -> str:
-    """How to mend the model in *folder*."""
-    if _bundled(folder):
-        return "reinstall codegen-lsp"
-    return f"remove {folder} and install the model again"
-
-
-def _bundled(folder: Path) -> bool:
-    """Whether the folder came with the package and is mended with it."""
-    return folder.name == "bundled"

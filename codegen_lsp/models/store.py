@@ -1,65 +1,67 @@
-"""The store: finding, listing, checking and installing model folders.
+"""The store: finding, listing, installing and removing models.
 
-Knows where models are: beside the package (``bundled``), under ``<home>/models/<name>``, or in any
-folder that a user names. Does not know what a file means to an engine, and downloads nothing.
+Models are under ``<home>/models`` (``folders`` says how), beside the package (``bundled``), and in
+any folder that a user names. A change is whole or it is not at all (``installing``, ``staging``),
+and readers need no lock: whoever reads while a version is replaced finds that the version he knew
+has gone, and looks again.
+
+Does not know what a file means to an engine, and downloads nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from codegen_lsp.errors import ModelDamagedError, ModelError, ModelNotFoundError
-from codegen_lsp.models.manifest import (
-    FILES,
-    MANIFEST,
-    Manifest,
-    digest,
-    read_manifest,
-    reinstall_hint,
+from codegen_lsp.models.catalog import find_entry
+from codegen_lsp.models.folders import (
+    BUNDLED,
+    CURRENT,
+    ModelFolder,
+    open_as,
+    open_folder,
+    resolve,
+    verify,
+)
+from codegen_lsp.models.installing import install
+from codegen_lsp.models.manifest import MANIFEST, read_manifest
+from codegen_lsp.models.staging import (
+    check_name,
+    discard,
+    locked,
+    models_of,
+    staging,
+    stored_folders,
+    sweep,
+    writing,
 )
 
 __all__ = [
     "BUNDLED",
+    "CURRENT",
     "ModelFolder",
     "bundled_folder",
+    "check_name",
+    "damaged",
     "find_model",
     "install",
     "installed",
+    "locked",
+    "occupied",
     "open_folder",
+    "remove",
+    "staging",
+    "sweep",
     "verify",
 ]
-
-BUNDLED = "bundled"
-"""The name under which the model that ships with the package is always found."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFolder:
-    """A folder and what its manifest says."""
-
-    path: Path
-    manifest: Manifest
 
 
 def bundled_folder() -> Path:
     """Where the model that ships with the package is."""
     return Path(__file__).parent / BUNDLED
-
-
-def open_folder(path: Path) -> ModelFolder:
-    """The model in a folder, its files only looked at, not read.
-
-    :raises ModelDamagedError: no readable manifest, or a file is missing or truncated.
-    """
-    folder = ModelFolder(path, read_manifest(path))
-    verify(folder)
-    return folder
 
 
 def find_model(name_or_path: str, home: Path) -> ModelFolder:
@@ -71,11 +73,11 @@ def find_model(name_or_path: str, home: Path) -> ModelFolder:
     :raises ModelDamagedError: there is, and something in it is missing or truncated.
     """
     if name_or_path == BUNDLED:
-        return open_folder(bundled_folder())
+        return open_as(bundled_folder(), BUNDLED)
     if "/" not in name_or_path and os.sep not in name_or_path:
-        folder = home / "models" / name_or_path
-        if name_or_path not in ("", ".", "..") and folder.is_dir():
-            return open_folder(folder)
+        stored = _stored(name_or_path, home)
+        if stored is not None:
+            return stored
     path = Path(name_or_path).expanduser()
     if name_or_path and path.is_dir():
         return open_folder(path)
@@ -86,9 +88,31 @@ def find_model(name_or_path: str, home: Path) -> ModelFolder:
     raise _not_found(name_or_path, home)
 
 
+def _stored(name: str, home: Path) -> ModelFolder | None:
+    """The model installed as *name*, whole; ``None`` if there is none."""
+    folder = models_of(home) / name
+    tried: Path | None = None
+    while name not in ("", ".", "..") and folder.is_dir():
+        path = resolve(folder)
+        try:
+            return open_as(path, name)
+        except ModelDamagedError:
+            # An installation may have replaced this version while we looked at it.
+            if path == tried:
+                raise
+            tried = path
+    return None
+
+
 def _not_found(name: str, home: Path) -> ModelNotFoundError:
+    entry = find_entry(name)
+    if entry is not None:
+        mend = "its engine is a team's server" if entry.remote_only else None
+        return ModelNotFoundError(
+            f"{name} is not installed", mend=mend or f"run: codegen-lsp models pull {entry.name}"
+        )
     # The bundled model's folder bears its alias: each name once.
-    names = list(dict.fromkeys([BUNDLED, *(model.path.name for model in installed(home))]))
+    names = list(dict.fromkeys([BUNDLED, *(model.name for model in installed(home))]))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
     what = "folder" if "/" in name or os.sep in name else "model"
     return ModelNotFoundError(f"no {what} {name!r}", mend=f"available: {', '.join(near)}")
@@ -100,79 +124,74 @@ def installed(home: Path) -> list[ModelFolder]:
     Damaged files are not noticed here (:func:`verify` does); folders without a manifest are no
     models.
     """
-    folders = [bundled_folder()]
-    if (home / "models").is_dir():
-        folders += sorted(p for p in (home / "models").iterdir() if not p.name.startswith("."))
-    return list(_readable(folders))
+    found: list[ModelFolder] = []
+    for folder, name in [(bundled_folder(), BUNDLED), *stored_folders(home)]:
+        with contextlib.suppress(ModelDamagedError):
+            path = resolve(folder)
+            found.append(ModelFolder(path, read_manifest(path), name))
+    return found
 
 
-def _readable(folders: Iterable[Path]) -> Iterable[ModelFolder]:
-    for folder in folders:
-        try:
-            yield ModelFolder(folder, read_manifest(folder))
-        except ModelDamagedError:
-            continue
+def damaged(home: Path) -> list[ModelDamagedError]:
+    """What is wrong with the models of the store that cannot be used."""
+    wrong: list[ModelDamagedError] = []
+    for folder, name in stored_folders(home):
+        if (folder / CURRENT).is_file() or (folder / MANIFEST).is_file():
+            try:
+                _stored(name, home)
+            except ModelDamagedError as error:
+                wrong.append(error)
+    return wrong
 
 
-def verify(folder: ModelFolder, *, deep: bool = False) -> None:
-    """Check that every file is there and has its size; *deep* compares digests, too.
+def occupied(name: str, home: Path) -> tuple[int, Path]:
+    """Bytes and folder of the model installed as *name*, damaged or not: what goes with it.
 
-    :raises ModelDamagedError: names the first file that is missing, truncated or changed.
+    :raises ModelError: as :func:`remove` does where there is nothing to remove.
     """
-    mend = reinstall_hint(folder.path)
-    for name in sorted({*FILES, *folder.manifest.files}):
-        entry = folder.manifest.files.get(name)
-        path = folder.path / name
-        if entry is None:
-            raise ModelDamagedError(f"{folder.path / MANIFEST} does not list {name}", mend=mend)
-        try:
-            size = path.stat().st_size
-            changed = size == entry.size and deep and digest(path) != entry.sha256
-        except OSError as error:
-            reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
-            raise ModelDamagedError(f"{path} {reason}", mend=mend) from error
-        if size != entry.size:
-            raise ModelDamagedError(f"{path} has {size} bytes instead of {entry.size}", mend=mend)
-        if changed:
-            raise ModelDamagedError(f"{path} was changed since it was installed", mend=mend)
+    folder = _removable(name, home)
+    return _bytes_in(folder), folder
 
 
-def install(source: Path, home: Path, *, name: str | None = None) -> ModelFolder:
-    """Copy the model in *source* into the store, whole or not at all.
+def remove(name: str, home: Path) -> int:
+    """Remove the model installed as *name*; returns the bytes that are free now.
 
-    It is installed as *name*, by default as its manifest says; a model of that name is replaced.
+    It vanishes at once, whole. A model that is damaged can be removed, too; of a link only the
+    link is removed.
 
-    :raises ModelDamagedError: *source* is not a whole model.
-    :raises ModelError: the store cannot be written, or *name* is no name.
+    :raises ModelNotFoundError: there is none of that name.
+    :raises ModelError: it came with the package, or the store cannot be written.
     """
-    model = ModelFolder(source, read_manifest(source))
-    verify(model, deep=True)
-    name = name or model.manifest.name
-    if name == BUNDLED or name.startswith(".") or Path(name).name != name:
-        raise ModelError(
-            f"{name!r} cannot be the name of an installed model", mend="choose another"
-        )
-    target = home / "models" / name
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".install-", dir=target.parent) as scratch:
-            whole = Path(scratch) / "new"
-            _copy(model, whole)
-            verify(ModelFolder(whole, read_manifest(whole)), deep=True)
-            if target.exists():
-                # Kept inside the scratch folder until the new one stands in its place.
-                target.rename(Path(scratch) / "old")
-            whole.rename(target)
-    except OSError as error:
-        raise ModelError(
-            f"cannot install {name} in {target.parent}: {error.strerror or error}",
-            mend="make room there, or set CODEGEN_LSP_HOME to a folder that can be written",
-        ) from error
-    return open_folder(target)
+    folder = _removable(name, home)
+    with locked(name, home), writing(home):
+        sweep(home)
+        size = _bytes_in(folder)
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            discard(folder, home)
+    return size
 
 
-def _copy(model: ModelFolder, target: Path) -> None:
-    """Copy the listed files, the manifest last."""
-    target.mkdir()
-    for name in [*model.manifest.files, MANIFEST]:
-        shutil.copyfile(model.path / name, target / name)
+def _removable(name: str, home: Path) -> Path:
+    models = installed(home)
+    folder = models_of(home) / name
+    hidden = not name or name.startswith(".") or Path(name).name != name
+    if not hidden and (folder.is_dir() or folder.is_symlink()):
+        return folder
+    if name == BUNDLED or (models and models[0].name == BUNDLED == _handle(name, models)):
+        raise ModelError("the bundled model cannot be removed", mend="it is part of codegen-lsp")
+    names = [model.name for model in models if model.name != BUNDLED]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
+    raise ModelNotFoundError(
+        f"no installed model {name!r}", mend=f"installed: {', '.join(near) or 'none'}"
+    )
+
+
+def _handle(name: str, models: list[ModelFolder]) -> str:
+    """What ``--model`` takes for the model whose manifest says *name*; empty if there is none."""
+    return next((model.name for model in models if model.manifest.name == name), "")
+
+
+def _bytes_in(folder: Path) -> int:
+    if folder.is_symlink():
+        return 0
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

@@ -8,18 +8,29 @@ the answer is used for.
 never followed by a word. The tokens at such an end are left out, and the answer is to begin with
 their text again; whoever generates sees to that, and generates from the whole prompt where it
 does not work out. Blanks after a line end are left alone: indentation is exact as it stands.
+
+*Snippets.* Code from other places stands before the window as comments, headed by where it is
+from, sorted by that, so that a prompt's beginning changes only when the choice does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
-from codegen_lsp.types import CompletionContext, Prompt
+from codegen_lsp.types import CompletionContext, Prompt, Snippet
 
-__all__ = ["PreparedPrompt", "prepare"]
+__all__ = [
+    "PreparedPrompt",
+    "prepare",
+    "shorten",
+    "split",
+    "unfinished",
+    "whole_lines",
+]
 
 SHORTEST_TAIL: Final = 16
 """The stable part ends at the last line break that leaves a tail of at least this length."""
@@ -30,8 +41,13 @@ LONGEST_TAIL: Final = 96
 HEALED_TOKENS: Final = 4
 """Most tokens left out at the end."""
 
+SNIPPETS_SHARE: Final = 4
+"""Snippets take at most a quarter of the budget."""
+
 _STEPS: Final = 8
 """A prompt that is too long loses whole eighths of the budget, so that its beginning is stable."""
+
+_LINE_END: Final = re.compile(r"\r\n?|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,12 @@ class PreparedPrompt:
     unhealed: Prompt | None = None
     """The prompt without healing; ``None`` where nothing was healed."""
 
+    stop_ids: tuple[int, ...] = ()
+    """Tokens that end the answer, beside end-of-text."""
+
+    answer_prefix: tuple[int, ...] = ()
+    """Tokens that an encoder-decoder's answer begins with; given, not generated."""
+
 
 def prepare(context: CompletionContext, tokenizer: CodeTokenizer, budget: int) -> PreparedPrompt:
     """The prompt of *context*, at most *budget* tokens (at least 1) long.
@@ -53,21 +75,54 @@ def prepare(context: CompletionContext, tokenizer: CodeTokenizer, budget: int) -
     A document's beginning is told by the end-of-text token, which stood between documents in
     training; it also makes sure that no prompt is empty.
     """
+    head = _snippets(context, tokenizer, budget // SNIPPETS_SHARE)
     ids = tokenizer.encode(context.prefix)
-    if context.starts_document and len(ids) < budget:
+    if not head and context.starts_document and len(ids) < budget:
         ids.insert(0, tokenizer.eos_id)
-    ids = _shorten(ids, tokenizer, budget) or [tokenizer.eos_id]
-    left_out = _unfinished(ids, context.prefix, tokenizer)
+    ids = head + shorten(ids, tokenizer, budget - len(head)) or [tokenizer.eos_id]
+    left_out = unfinished(ids, context.prefix, tokenizer)
     if not left_out:
-        return PreparedPrompt(_split(ids, tokenizer))
+        return PreparedPrompt(split(ids, tokenizer))
     return PreparedPrompt(
-        prompt=_split(ids[:-left_out], tokenizer),
+        prompt=split(ids[:-left_out], tokenizer),
         healed=tokenizer.decode(ids[-left_out:]),
-        unhealed=_split(ids, tokenizer),
+        unhealed=split(ids, tokenizer),
     )
 
 
-def _shorten(ids: list[int], tokenizer: CodeTokenizer, budget: int) -> list[int]:
+def _snippets(context: CompletionContext, tokenizer: CodeTokenizer, limit: int) -> list[int]:
+    """The snippets as comments, whole lines, at most *limit* tokens; end-of-text comes first.
+
+    What is cut is the end, so that a longer window does not move the prompt's beginning.
+    """
+    ordered = sorted(context.snippets, key=lambda snippet: snippet.path)
+    lines = [line for one in ordered for line in _commented(one, context.line_comment)]
+    end = tokenizer.encode("\n")
+    ids = whole_lines(tokenizer.encode("\n".join(lines)), tokenizer, limit - 1 - len(end))
+    return [tokenizer.eos_id, *ids, *end] if ids else []
+
+
+def _commented(snippet: Snippet, sign: str) -> Iterator[str]:
+    """The lines of a snippet, each a comment; the first says where it is from."""
+    yield f"{sign} {_LINE_END.sub(' ', snippet.path)}"
+    for line in _LINE_END.split(snippet.text.strip("\r\n")):
+        yield f"{sign} {line}".rstrip()
+
+
+def whole_lines(ids: list[int], tokenizer: CodeTokenizer, limit: int) -> list[int]:
+    """The beginning of *ids*, at most *limit* tokens long, that ends where a line ends.
+
+    Everything where it fits; nothing where the first line does not.
+    """
+    if len(ids) <= limit:
+        return ids
+    for place in range(limit, 0, -1):
+        if _breaks_line(ids[place], tokenizer):
+            return ids[:place]
+    return []
+
+
+def shorten(ids: list[int], tokenizer: CodeTokenizer, budget: int) -> list[int]:
     """The last *budget* tokens or fewer: from a line break on, in coarse steps."""
     excess = len(ids) - budget
     if excess <= 0:
@@ -84,7 +139,7 @@ def _breaks_line(token: int, tokenizer: CodeTokenizer) -> bool:
     return (tokenizer.token_text(token) or "").startswith("\n")
 
 
-def _split(ids: Sequence[int], tokenizer: CodeTokenizer) -> Prompt:
+def split(ids: Sequence[int], tokenizer: CodeTokenizer) -> Prompt:
     """Cut at the last line break that is far enough from the end."""
     for length in range(SHORTEST_TAIL, min(LONGEST_TAIL, len(ids) - 1) + 1):
         place = len(ids) - length
@@ -93,7 +148,7 @@ def _split(ids: Sequence[int], tokenizer: CodeTokenizer) -> Prompt:
     return Prompt(stable=(), tail=tuple(ids))
 
 
-def _unfinished(ids: Sequence[int], prefix: str, tokenizer: CodeTokenizer) -> int:
+def unfinished(ids: Sequence[int], prefix: str, tokenizer: CodeTokenizer) -> int:
     """How many tokens at the end may be part of one that the cursor cuts in two.
 
     The most tokens, up to :data:`HEALED_TOKENS`, whose text some token begins with and goes on.

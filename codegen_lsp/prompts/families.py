@@ -5,12 +5,13 @@ Knows names and formats. Does not know which model belongs to which family (its 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from codegen_lsp.errors import ModelDamagedError
-from codegen_lsp.prompts import causal
+from codegen_lsp.prompts import causal, infill
 from codegen_lsp.prompts.causal import PreparedPrompt
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
 from codegen_lsp.types import CompletionContext
@@ -33,6 +34,11 @@ class Family:
 
 FAMILIES: Final[Mapping[str, Family]] = {
     "causal": Family("causal", causal.prepare),
+    "codegen2": Family("codegen2", functools.partial(infill.prepare, "codegen2")),
+    "codegen25": Family("codegen25", functools.partial(infill.prepare, "codegen25")),
+    "starcoder": Family("starcoder", functools.partial(infill.prepare, "starcoder")),
+    "santacoder": Family("santacoder", functools.partial(infill.prepare, "santacoder")),
+    "codet5p": Family("codet5p", functools.partial(infill.prepare, "codet5p")),
 }
 
 

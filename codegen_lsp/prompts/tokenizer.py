@@ -11,19 +11,26 @@ import bisect
 import codecs
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from codegen_lsp.errors import ModelDamagedError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["END_OF_TEXT", "CodeTokenizer", "StreamDecoder"]
+__all__ = ["END_OF_TEXT", "CodeTokenizer", "StreamDecoder", "byte_alphabet"]
 
 END_OF_TEXT: Final = "<|endoftext|>"
-"""The token between documents, unless ``tokenizer_config.json`` names another."""
+"""The token between documents, in every vocabulary that has it."""
+
+_SENTENCE_END: Final = "</s>"
+"""What ends a text where neither that token nor ``tokenizer_config.json`` says (CodeT5+)."""
+
+_MARK: Final = re.compile(r"<\S+>")
+"""Added tokens like this are marks of a format, even where a file has them as ordinary text."""
 
 _REMEMBERED: Final = 1024
 
@@ -34,8 +41,16 @@ class CodeTokenizer:
     def __init__(self, tokenizer: Tokenizer, eos_id: int) -> None:
         # What a user wrote is text, even where it looks like a special token.
         tokenizer.encode_special_tokens = True
+        # Left over in some files from training; either would change what a text is.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         self._tokenizer = tokenizer
         self._bytes = _token_bytes(tokenizer)
+        self._special = {
+            token.content: number
+            for number, token in sorted(tokenizer.get_added_tokens_decoder().items())
+            if token.special
+        }
         self._strings = _token_strings(self._bytes)
         self._sorted = sorted((text, token) for token, text in self._strings.items())
         self._ids = dict(reversed(self._sorted))
@@ -54,7 +69,7 @@ class CodeTokenizer:
 
         path = folder / "tokenizer.json"
         try:
-            tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            tokenizer = Tokenizer.from_str(_with_marks(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise ModelDamagedError(f"{path} is missing", mend="install the model again") from None
         except Exception as error:  # the library raises plain Exception for a bad file
@@ -66,11 +81,12 @@ class CodeTokenizer:
                 f"{path} is no byte-level tokenizer, as CodeGen's are",
                 mend="use the tokenizer.json that belongs to the model",
             )
-        eos = _end_of_text(folder)
-        eos_id = tokenizer.token_to_id(eos)
+        names = (END_OF_TEXT, _configured_end(folder), _SENTENCE_END)
+        ends = (tokenizer.token_to_id(name) for name in names if name)
+        eos_id = next((number for number in ends if number is not None), None)
         if eos_id is None:
             raise ModelDamagedError(
-                f"{path} has no token {eos}",
+                f"{path} has no token {END_OF_TEXT}",
                 mend="use the tokenizer.json that belongs to the model",
             )
         return cls(tokenizer, eos_id)
@@ -105,6 +121,21 @@ class CodeTokenizer:
         Bytes that are no UTF-8 become U+FFFD.
         """
         return b"".join(self._bytes.get(i, b"") for i in ids).decode("utf-8", "replace")
+
+    def render(self, ids: Iterable[int]) -> str:
+        """The text of *ids* for people: special tokens are shown by their names."""
+        names = {number: name.encode() for name, number in self._special.items()}
+        shown = (names.get(i, self._bytes.get(i, b"")) for i in ids)
+        return b"".join(shown).decode("utf-8", "replace")
+
+    def id_of(self, name: str) -> int | None:
+        """The id of a special token; ``None`` where this vocabulary has none of that name."""
+        return self._special.get(name)
+
+    @property
+    def special_ids(self) -> Mapping[str, int]:
+        """Every special token and its id, by id."""
+        return self._special
 
     def token_text(self, token: int) -> str | None:
         """The text of one token; ``None`` where it is part of a character, or no text."""
@@ -170,18 +201,37 @@ def _cut(text: str) -> int:
     return 0
 
 
-def _end_of_text(folder: Path) -> str:
-    """The name of the end-of-text token."""
+def _with_marks(content: str) -> str:
+    """A ``tokenizer.json`` in which every added token that is a mark is special.
+
+    Else a document that holds the letters ``<fim-prefix>`` would hold the mark, and an answer's
+    end would be shown as text.
+    """
+    document: Any = json.loads(content)
+    added = document.get("added_tokens") if isinstance(document, dict) else None
+    plain = [t for t in added or () if not t["special"] and _MARK.fullmatch(t["content"])]
+    if not plain:
+        return content
+    for token in plain:
+        token["special"] = True
+    return json.dumps(document)
+
+
+def _configured_end(folder: Path) -> str | None:
+    """The end-of-text token that ``tokenizer_config.json`` names.
+
+    Some published configurations contradict their model, so this is asked second.
+    """
     try:
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        eos = config.get("eos_token", END_OF_TEXT)
-        name = eos.get("content") if isinstance(eos, dict) else eos
+        eos = config.get("eos_token")
     except (OSError, ValueError, AttributeError):
-        return END_OF_TEXT  # the file is optional
-    return name if isinstance(name, str) and name else END_OF_TEXT
+        return None  # the file is optional
+    name = eos.get("content") if isinstance(eos, dict) else eos
+    return name if isinstance(name, str) else None
 
 
-def _byte_alphabet() -> dict[str, int]:
+def byte_alphabet() -> dict[str, int]:
     """GPT-2's characters for the 256 bytes: printable ones stand for themselves."""
     shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in set(shown)]
@@ -191,7 +241,7 @@ def _byte_alphabet() -> dict[str, int]:
 
 def _token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
     """What each token stands for; special tokens for nothing."""
-    alphabet = _byte_alphabet()
+    alphabet = byte_alphabet()
     added = tokenizer.get_added_tokens_decoder()
     table: dict[int, bytes] = {}
     for name, token in tokenizer.get_vocab(with_added_tokens=True).items():

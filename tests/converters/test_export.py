@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from codegen_lsp.converters import export as exporting
-from codegen_lsp.converters.export import export, main, report, sample_tokens
-from codegen_lsp.converters.to_hf import read_tensors
+from codegen_lsp.converters.checkpoint import open_checkpoint
+from codegen_lsp.converters.export import export, main, report
+from codegen_lsp.converters.samples import sample_tokens
 from codegen_lsp.errors import ConversionError, TrainingError
 from codegen_lsp.models.manifest import MANIFEST, Manifest
 from codegen_lsp.models.store import open_folder, verify
@@ -54,7 +55,7 @@ def test_a_step_that_changes_the_model_is_refused(
     def wrong(*_: object) -> np.ndarray:
         return np.zeros((4 * SHAPE.n_positions, SHAPE.vocab_size))
 
-    monkeypatch.setattr(exporting.verify, "hf_logits", wrong)
+    monkeypatch.setattr(exporting.verify, "reference_logits", wrong)
     with pytest.raises(ConversionError, match="Hugging Face, numpy"):
         export(random_weights(SHAPE), SHAPE, tokenizer, tmp_path / "out", MANIFEST_OF)
     assert not (tmp_path / "out" / MANIFEST).exists()
@@ -62,10 +63,13 @@ def test_a_step_that_changes_the_model_is_refused(
 
 def test_samples_fit_the_model(tmp_path: Path) -> None:
     """Sequences of one length, ids below the vocabulary's size; a misfit is an error."""
-    tokens = sample_tokens(write_tokenizer(tmp_path / "tokenizer.json"), SHAPE)
-    assert {len(sequence) for sequence in tokens} == {SHAPE.n_positions}
+    tokenizer = write_tokenizer(tmp_path / "tokenizer.json")
+    tokens = sample_tokens(tokenizer, 320, sequences=4, length=64)
+    assert [len(sequence) for sequence in tokens] == [64] * 4
+    with pytest.raises(ConversionError, match="vocabulary of 100"):
+        sample_tokens(tokenizer, 100, sequences=4, length=64)
     with pytest.raises(ConversionError, match="cannot read the tokenizer"):
-        sample_tokens(tmp_path / "none.json", SHAPE)
+        sample_tokens(tmp_path / "none.json", 320, sequences=4, length=64)
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ def test_a_run_becomes_a_folder_that_verifies(
     model = open_folder(out)
     verify(model, deep=True)
     assert (model.manifest.name, model.manifest.languages) == ("tiny", ("python",))
-    tensors = read_tensors(hf)
+    tensors = open_checkpoint(hf)
     assert np.array_equal(tensors["lm_head.weight"], tensors["transformer.wte.weight"])
 
 

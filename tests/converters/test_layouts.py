@@ -7,20 +7,23 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
 from codegen_lsp.converters import to_ct2, verify
+from codegen_lsp.converters.checkpoint import open_checkpoint
 from codegen_lsp.converters.reference import forward
 from codegen_lsp.converters.shape import Shape
-from codegen_lsp.converters.to_hf import from_hf_tensors, to_hf_tensors
+from codegen_lsp.converters.to_hf import from_hf_tensors, to_hf_folder, to_hf_tensors
 from codegen_lsp.errors import ConversionError
-from codegen_lsp.models.manifest import MANIFEST, Manifest
+from codegen_lsp.models.manifest import Manifest
 from codegen_lsp.models.store import open_folder
 from codegen_lsp.models.store import verify as verify_folder
-from tests.support.tiny import SHAPE, Tiny, make_tiny, random_weights
+from tests.support.published import publish
+from tests.support.tiny import SHAPE, Tiny, make_tiny, random_weights, write_tokenizer
 
 TOKENS = np.random.default_rng(1).integers(0, 280, (3, 24)).tolist()
 
@@ -41,7 +44,7 @@ def check(tiny: Tiny, other: verify.Logits | None) -> None:
 
 def test_hugging_face_layout_in_numpy(tiny: Tiny) -> None:
     """The folder read back computes what was written."""
-    check(tiny, verify.hf_logits(tiny.hf, TOKENS))
+    check(tiny, verify.reference_logits(tiny.hf, TOKENS))
 
 
 def test_hugging_face_layout_in_transformers(tiny: Tiny) -> None:
@@ -136,11 +139,24 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (without("model.safetensors"), "safetensors"),
     "no configuration": (without("config.json"), "config.json"),
     "no tokenizer": (without("tokenizer.json"), "tokenizer.json"),
-    "another family": (with_config(model_type="llama"), "llama"),
+    "another architecture": (with_config(model_type="bert"), "'bert' cannot be converted"),
+    "another architecture's fields": (with_config(model_type="llama"), "hidden_size"),
     "another activation": (with_config(activation_function="relu"), "relu"),
     "more layers than weights": (with_config(n_layer=3), "h.2"),
     "no width": (with_config(n_embd=None), "config.json"),
+    "another width": (with_config(n_embd=64), "wte.weight' has the shape .320, 32."),
+    "heads that do not fit": (with_config(n_head=5), "5 heads"),
+    "more rotation than heads have": (with_config(rotary_dim=10), "rotates 10 of 8"),
+    "an inner width of its own": (with_config(n_inner=65), "n_inner of 65"),
     "fewer entries than tokens": (with_config(vocab_size=100), "100"),
+    "a tokenizer that is no JSON": (
+        lambda folder: (folder / "tokenizer.json").write_text("<html>"),
+        "tokenizer.json",
+    ),
+    "a tokenizer without tokens": (
+        lambda folder: (folder / "tokenizer.json").write_text('{"model": {}}'),
+        "tokenizer.json",
+    ),
     "weights cut off": (
         lambda folder: (folder / "model.safetensors").write_bytes(b"abc"),
         "safetensors",
@@ -158,8 +174,7 @@ def test_what_cannot_be_converted_is_named(tiny: Tiny, tmp_path: Path, case: str
     with pytest.raises(ConversionError, match=says) as caught:
         to_ct2.convert(source, out, Manifest(name="m", context_length=2))
     assert "\n" not in str(caught.value)
-    assert not (out / MANIFEST).exists()
-    assert not list(tmp_path.glob(".convert-*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 def test_an_unknown_quantization_is_named(tiny: Tiny, tmp_path: Path) -> None:
@@ -194,6 +209,137 @@ def test_the_configured_end_of_text_yields_to_the_tokenizer(tiny: Tiny, tmp_path
     to_ct2.convert(source, tmp_path / "out", Manifest(name="m", context_length=2))
     config = msgspec.json.decode((tmp_path / "out" / "config.json").read_bytes())
     assert config["eos_token"] == "<|endoftext|>"
+
+
+def tokenizer_of(tokens: list[str], added: dict[int, str]) -> str:
+    vocab = {token: index for index, token in enumerate(tokens)}
+    extra = [{"id": index, "content": token} for index, token in added.items()]
+    return json.dumps({"model": {"vocab": vocab}, "added_tokens": extra})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "added", "expected"),
+    [
+        (["a", "b"], {}, ["a", "b", "<extra_id_0>", "<extra_id_1>"]),
+        (["a"], {2: "<end>"}, ["a", "<extra_id_0>", "<end>", "<extra_id_1>"]),
+        (["a", "<extra_id_0>"], {}, ["a", "<extra_id_0>", "<padding_0>", "<padding_1>"]),
+        (["a"], {3: "<extra_id_99>"}, ["a", "<padding_0>", "<padding_1>", "<extra_id_99>"]),
+        (["a", "b", "c", "d"], {0: "z"}, ["z", "b", "c", "d"]),
+    ],
+)
+def test_gaps_in_a_vocabulary_get_names(
+    tmp_path: Path, tokens: list[str], added: dict[int, str], expected: list[str]
+) -> None:
+    """Names that mean padding, and never a name that the tokenizer uses itself."""
+    (tmp_path / "tokenizer.json").write_text(tokenizer_of(tokens, added))
+    assert to_ct2.vocabulary(tmp_path / "tokenizer.json", 4) == expected
+
+
+def test_a_vocabulary_of_scored_pieces(tmp_path: Path) -> None:
+    """Unigram models list tokens with their scores."""
+    content = {"model": {"vocab": [["a", -1.5], ["b", 0]]}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    assert to_ct2.vocabulary(tmp_path / "tokenizer.json", 2) == ["a", "b"]
+
+
+ENDS = {
+    "by its name": ({"eos_token": "b"}, {"eos_token_id": 1}, ["<|endoftext|>", "b"], 0),
+    "by the tokenizer": ({"eos_token": "b"}, {"eos_token_id": 0}, ["a", "b"], 1),
+    "by the tokenizer, long": ({"eos_token": {"content": "b"}}, {}, ["a", "b"], 1),
+    "by the configuration": ({"eos_token": "none"}, {"eos_token_id": 1}, ["a", "b"], 1),
+    "by the configuration alone": (None, {"eos_token_id": 1}, ["a", "b"], 1),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_what_ends_a_text(tiny: Tiny, tmp_path: Path, case: str) -> None:
+    """The best word counts: the token's own name, then the tokenizer's, then the id."""
+    tokenizer, config, tokens, expected = ENDS[case]
+    source = tmp_path / "source"
+    shutil.copytree(tiny.hf, source)
+    (source / "tokenizer.json").write_text(tokenizer_of(tokens, {}))
+    (source / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    with_config(**config)(source)
+    to_ct2.convert(source, tmp_path / "out", Manifest(name="m", context_length=2))
+    written = msgspec.json.decode((tmp_path / "out" / "config.json").read_bytes())
+    ends = {written[f"{name}_token"] for name in ("bos", "eos", "unk")}
+    assert ends == {tokens[expected]}
+
+
+def test_no_end_of_text_is_an_error(tiny: Tiny, tmp_path: Path) -> None:
+    """An id beyond the vocabulary cannot be repaired."""
+    source = tmp_path / "source"
+    shutil.copytree(tiny.hf, source)
+    (source / "tokenizer.json").write_text(tokenizer_of(["a"], {}))
+    with_config(eos_token_id=320)(source)
+    with pytest.raises(ConversionError, match="320 for 'eos_token_id'"):
+        to_ct2.convert(source, tmp_path / "out", Manifest(name="m", context_length=2))
+
+
+FAMILIES = {
+    "codegen1": "decoder",
+    "codegen2": "decoder",
+    "codegen25": "decoder",
+    "santacoder": "decoder",
+    "starcoder": "decoder",
+    "codet5p": "encoder-decoder",
+}
+
+
+@pytest.mark.parametrize("format", ["bin", "safetensors"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_converted(tmp_path: Path, family: str, format: str) -> None:
+    """As it is published, in either kind of file, with a vocabulary that fits and whole."""
+    source = publish(tmp_path / "hf", family, format=format, shards=2)
+    if not (source / "tokenizer.json").is_file():
+        write_tokenizer(source / "tokenizer.json")
+    manifest = to_ct2.convert(source, tmp_path / "m", Manifest(name="m", context_length=2))
+    assert manifest.architecture == FAMILIES[family]
+    verify_folder(open_folder(tmp_path / "m"), deep=True)
+    assert "README.md" in manifest.files, "what may be a licence goes with the weights"
+    names = ("vocabulary.json", "shared_vocabulary.json")
+    words = next(tmp_path / "m" / name for name in names if (tmp_path / "m" / name).exists())
+    assert len(json.loads(words.read_text())) >= 320
+    assert manifest.parameters > 0
+
+
+def test_an_encoder_decoder_adds_nothing_to_a_prompt(tmp_path: Path) -> None:
+    """Prompts come with what the encoder needs; the decoder starts as the configuration says."""
+    source = publish(tmp_path / "hf", "codet5p")
+    to_ct2.convert(source, tmp_path / "m", Manifest(name="m", context_length=2))
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    words = json.loads((tmp_path / "m" / "shared_vocabulary.json").read_text())
+    start = json.loads((source / "config.json").read_text())["decoder_start_token_id"]
+    assert config["decoder_start_token"] == words[start]
+    assert (config["bos_token"], config["eos_token"]) == ("<s>", "</s>")
+    assert not config["add_source_bos"]
+    assert not config["add_source_eos"]
+
+
+def test_eight_parts_are_written_and_read(tmp_path: Path) -> None:
+    """A model like CodeGen2-1B, whose configuration names the head size, keeps its logits."""
+    shape = replace(SHAPE, n_embd=1024, n_head=8, n_layer=1, rotary_dim=64, parts=8)
+    plain = random_weights(shape, scale=0.02)
+    tokenizer = write_tokenizer(tmp_path / "tokenizer.json")
+    folder = to_hf_folder(plain, shape, tokenizer, tmp_path / "hf")
+    assert Shape.from_folder(folder) == shape
+    to_ct2.convert(folder, tmp_path / "m", Manifest(name="m", context_length=2), "float32")
+    expected = forward(plain, shape, TOKENS[0])
+    found = verify.ct2_logits(tmp_path / "m", TOKENS[:1], "float32")
+    verify.require("eight", verify.compare(expected, found), verify.EXACT)
+    wrong = forward(
+        from_hf_tensors(open_checkpoint(folder), replace(shape, parts=4)), shape, TOKENS[0]
+    )
+    with pytest.raises(ConversionError, match="not the same model"):
+        verify.require("four", verify.compare(expected, wrong), verify.EXACT)
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_the_reference_computes_in_one_precision(tiny: Tiny, precision: Any) -> None:
+    """What it is asked for, without falling into another on the way."""
+    logits = forward(tiny.plain, tiny.shape, TOKENS[0], precision)
+    assert logits.dtype == precision
+    assert np.abs(logits - forward(tiny.plain, tiny.shape, TOKENS[0])).max() < 1e-4
 
 
 def test_heads_that_no_folder_can_hold(tiny: Tiny) -> None:

@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen_lsp.errors import ModelDamagedError
 from codegen_lsp.prompts.causal import LONGEST_TAIL, SHORTEST_TAIL, prepare
-from codegen_lsp.prompts.families import FAMILIES, family_of
-from codegen_lsp.types import CompletionContext
-from tests.support.cursor import word_tokenizer
+from codegen_lsp.types import CompletionContext, Snippet
+from tests.support.cursor import context_at, word_tokenizer
 
 TOKENIZER = word_tokenizer([".append", "return", " self", "\n        "])
 EOS = TOKENIZER.eos_id
@@ -84,8 +82,90 @@ def test_a_long_prompt_keeps_its_beginning_while_one_types() -> None:
     assert len(starts) <= 2
 
 
-def test_families() -> None:
-    """The table is known by name; an unknown family says what there is."""
-    assert all(family_of(name).name == name for name in FAMILIES)
-    with pytest.raises(ModelDamagedError, match="known: causal"):
-        family_of("t5")
+UTIL = Snippet("b/util.py", "python", "def f():\n\n    return 1\n")
+MORE = Snippet("a/more.py", "python", "x = 2\r\n")
+
+
+def snippets_in(prefix: str, *snippets: Snippet, budget: int = 800, sign: str = "#") -> str:
+    """What a model reads of *prefix* with *snippets* before it."""
+    context = CompletionContext(prefix, "", snippets=snippets, line_comment=sign)
+    prepared = prepare(context, TOKENIZER, budget)
+    return TOKENIZER.render((prepared.unhealed or prepared.prompt).tokens)
+
+
+@pytest.mark.parametrize("sign", ["#", "//", "--"])
+def test_snippets_are_comments_before_the_window(sign: str) -> None:
+    """Headed by their path, sorted by it, in the document's own comments, whole lines."""
+    said = f"{sign} a/more.py\n{sign} x = 2\n{sign} b/util.py\n{sign} def f():\n{sign}\n"
+    said += f"{sign}     return 1\n"
+    for order in ((UTIL, MORE), (MORE, UTIL)):
+        assert snippets_in("y = ", *order, sign=sign) == f"<|endoftext|>{said}y = "
+
+
+def test_a_path_with_a_line_break_stays_a_comment() -> None:
+    """Nothing of a snippet becomes code."""
+    said = snippets_in("y", Snippet("a\nb\r.py", "python", "z"))
+    assert said == "<|endoftext|># a b .py\n# z\ny"
+
+
+@given(
+    st.lists(
+        st.builds(Snippet, st.sampled_from("abc"), st.just(""), st.text("ab \n", max_size=60)),
+        max_size=4,
+    ),
+    st.text("ab.( \n", max_size=200),
+    st.integers(1, 300),
+    st.booleans(),
+)
+def test_snippets_keep_to_their_share(
+    snippets: list[Snippet], prefix: str, budget: int, start: bool
+) -> None:
+    """At most a quarter is comments, in whole lines; the rest is the end of the prefix."""
+    context = CompletionContext(prefix, "", snippets=tuple(snippets), starts_document=start)
+    prepared = prepare(context, TOKENIZER, budget)
+    ids = (prepared.unhealed or prepared.prompt).tokens
+    assert 1 <= len(ids) <= budget
+    said = TOKENIZER.decode(ids)
+    window = said
+    while window.startswith("#"):
+        window = window.partition("\n")[2]
+    assert prefix.endswith(window)
+    assert len(TOKENIZER.encode(said[: len(said) - len(window)])) + 1 <= max(1, budget // 4)
+    if window != said:
+        assert ids[0] == EOS
+        assert EOS not in ids[1:]
+
+
+def test_snippets_too_long_are_cut_at_a_line() -> None:
+    """The first lines stay, so that the prompt's beginning does, however long the window is."""
+    long = Snippet("a.py", "python", "".join(f"line {i}\n" for i in range(99)))
+    for prefix in ("y", "y\n" * 300):
+        said = snippets_in(prefix, long, budget=200)
+        assert said.startswith("<|endoftext|># a.py\n# line 0\n# line 1\n")
+        assert "line 9" not in said
+        assert said.count("\ny") > 0
+
+
+def test_without_snippets_nothing_is_added() -> None:
+    """No share is kept free, and no comment begins the prompt."""
+    prefix = "ab(" * 50
+    assert snippets_in(prefix, budget=151) == f"<|endoftext|>{prefix}"
+    assert snippets_in(prefix, Snippet("a" * 900, "", ""), budget=151) == f"<|endoftext|>{prefix}"
+
+
+def test_a_snippet_before_an_empty_document() -> None:
+    """Only the prefix is healed, never a comment; all of a short prefix may be."""
+    for prefix in ("", "."):
+        context = CompletionContext(prefix, "", snippets=(Snippet("a.py", "", "retu"),))
+        prepared = prepare(context, TOKENIZER, 400)
+        assert prepared.healed == prefix
+        assert TOKENIZER.decode(prepared.prompt.tokens) == "# a.py\n# retu\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "sign"),
+    [("python", "#"), ("go", "//"), ("lua", "--"), ("css", "#"), ("klingon", "#"), ("", "#")],
+)
+def test_comments_are_the_documents_own(language: str, sign: str) -> None:
+    """Where a language has no comment that ends with its line, the sign is Python's."""
+    assert context_at("x¦", language=language).line_comment == sign

@@ -10,23 +10,24 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from codegen_lsp.converters.reference import forward
+from codegen_lsp.converters.to_ct2 import convert
+from codegen_lsp.converters.to_hf import to_hf_folder
 from codegen_lsp.engines.ct2 import Ct2Engine
-from codegen_lsp.engines.ct2_support import Attempt, attempts, options_of, translate
-from codegen_lsp.engines.hardware import Machine, default_threads, machine, quota_of
+from codegen_lsp.engines.ct2_networks import NETWORKS
 from codegen_lsp.engines.table import ENGINES, EngineSpec, create_engine
 from codegen_lsp.errors import (
-    CodegenError,
     EngineUnavailableError,
     GenerationError,
     ModelDamagedError,
 )
+from codegen_lsp.models.manifest import Manifest
 from codegen_lsp.types import GenerationRequest, Prompt, Sampling
 from tests.support.tiny import TOKENS, Tiny, make_tiny
 
@@ -98,11 +99,56 @@ async def test_the_first_token_is_the_likeliest_of_those_wished_for(
     logits = forward(tiny.plain, tiny.shape, list(PROMPT))[-1]
     first = max(wished, key=lambda i: float(logits[i]))
     tokens = [token async for token in engine.generate(request(n=5, first_ids=wished))]
+    real = logits[:TOKENS] - logits[:TOKENS].max()
     assert tokens[0].id == first
+    assert tokens[0].log_prob == pytest.approx(real[first] - np.log(np.exp(real).sum()), abs=1e-3)
     assert [token.id for token in tokens[1:]] == greedy(tiny, (*PROMPT, first), 4)[0]
     _, log_probs = greedy(tiny, (*PROMPT, first), 4)
     assert [token.log_prob for token in tokens[1:]] == pytest.approx(log_probs, abs=1e-3)
     assert len(await answer(engine, request(n=1, first_ids=wished))) == 1
+
+
+@pytest.fixture(scope="module", params=["extra_id", "padding"])
+def loud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """A model to which its padding is likeliest of all, under either of its names."""
+    folder = tmp_path_factory.mktemp("loud")
+    quiet = make_tiny(folder / "quiet")
+    bias = np.array(quiet.plain["lm_head.bias"], np.float32)
+    bias[TOKENS:] += 50
+    plain = {**quiet.plain, "lm_head.bias": bias}
+    hf = to_hf_folder(plain, quiet.shape, quiet.hf / "tokenizer.json", folder / "hf")
+    convert(hf, folder / "ct2", Manifest(name="loud", context_length=2), "float32")
+    words = (folder / "ct2" / "vocabulary.json").read_text().replace("extra_id", request.param)
+    (folder / "ct2" / "vocabulary.json").write_text(words)
+    return Tiny(plain, quiet.shape, hf, folder / "ct2")
+
+
+def test_the_padding_is_loud(loud: Tiny) -> None:
+    """Otherwise the next test would show nothing."""
+    assert forward(loud.plain, loud.shape, list(PROMPT))[-1].argmax() >= TOKENS
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+@pytest.mark.parametrize("first_ids", [(), (9, 300), (300, 319), (9, 17)])
+async def test_padding_is_never_generated(
+    loud: Tiny, first_ids: tuple[int, ...], temperature: float
+) -> None:
+    """However likely it is and whatever is wished for."""
+    engine = Ct2Engine(spec_of(loud))
+    for prompt in (PROMPT, (1,), (0, 200, 0), (290, 310)):
+        sampling = Sampling(temperature, 1.0, 0)
+        asked = request(prompt, n=12, first_ids=first_ids, sampling=sampling)
+        tokens = [token async for token in engine.generate(asked)]
+        assert tokens
+        assert all(token.id < TOKENS for token in tokens)
+        if temperature == 0:
+            assert all(token.log_prob is not None and token.log_prob > -30 for token in tokens)
+    await engine.close()
+
+
+async def test_a_given_beginning_is_ignored(engine: Ct2Engine) -> None:
+    """A decoder's answer begins where its prompt ends; ``answer_prefix`` is for others."""
+    assert await answer(engine, request(answer_prefix=(9, 9))) == await answer(engine, request())
 
 
 async def test_an_empty_prompt_is_the_beginning_of_a_document(engine: Ct2Engine) -> None:
@@ -172,7 +218,7 @@ async def test_a_failure_inside_reaches_the_reader(
     await engine.load()
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_generator", Broken(failure))
+        patch.setattr(engine, "_model", Broken(failure))
         with pytest.raises(GenerationError):
             await answer(engine, request())
     assert await answer(engine, request())
@@ -237,7 +283,7 @@ async def test_closing_while_loading_leaves_nothing_loaded(tiny: Tiny) -> None:
     await engine.close()
     with contextlib.suppress(EngineUnavailableError):
         await loading
-    assert engine._generator is None
+    assert engine._model is None
 
 
 async def test_close_cancels_what_runs(tiny: Tiny) -> None:
@@ -315,92 +361,10 @@ async def test_what_the_machine_lacks_is_named(
         await Ct2Engine(spec_of(tiny, **changes)).load()
 
 
-CPU = {"int8", "int8_float32", "float32"}
-GPU = {"int8", "int8_float16", "float16", "float32"}
-
-
-@dataclass(frozen=True)
-class Choice:
-    device: str
-    compute_type: str
-    cuda: int
-    expected: list[tuple[str, str]]
-
-
-CHOICES = [
-    Choice("auto", "auto", 0, [("cpu", "int8"), ("cpu", "int8_float32"), ("cpu", "float32")]),
-    Choice("auto", "float32", 0, [("cpu", "float32")]),
-    Choice(
-        "cuda",
-        "auto",
-        1,
-        [("cuda", "float16"), ("cuda", "int8_float16"), ("cuda", "float32")],
-    ),
-    Choice("auto", "float16", 1, [("cuda", "float16")]),
-    Choice("auto", "int8", 2, [("cuda", "int8"), ("cpu", "int8")]),
-]
-
-
-@pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_device_and_type_are_chosen_from_the_machine(choice: Choice) -> None:
-    """CUDA before CPU, float16 before int8 there, int8 first on a CPU; others as a fallback."""
-    found = attempts(
-        choice.device, choice.compute_type, choice.cuda, {"cpu": CPU, "cuda": GPU}.__getitem__
-    )
-    assert found == [Attempt(*pair) for pair in choice.expected]
-
-
-def test_cuda_without_a_device() -> None:
-    """Asking for a device that is not there is an error with a way out."""
-    with pytest.raises(EngineUnavailableError, match="'cpu'"):
-        attempts("cuda", "auto", 0, {"cpu": CPU, "cuda": GPU}.__getitem__)
-
-
-@pytest.mark.parametrize(
-    ("message", "kind"),
-    [
-        ("CUDA failed with error out of memory", EngineUnavailableError),
-        ("Library libcublas.so.12 is not found or cannot be loaded", EngineUnavailableError),
-        ("Requested float16 compute type, but ...", EngineUnavailableError),
-        ("Unsupported model binary version 99", ModelDamagedError),
-        ("File model.bin is incomplete:\n failed to read a buffer", ModelDamagedError),
-        ("", ModelDamagedError),
-    ],
-)
-def test_messages_of_the_library_are_translated(message: str, kind: type[CodegenError]) -> None:
-    """A failure to load becomes one of our errors, on one line."""
-    error = translate(RuntimeError(message), Path("somewhere"))
-    assert type(error) is kind
-    assert "\n" not in str(error)
-
-
 def test_the_answer_never_outgrows_the_context() -> None:
     """A request for more than the context holds still leaves room for one prompt token."""
-    prompt, options = options_of(request((1, 2, 3), 500), ["e", "a", "b", "c"], 0, 64)
-    assert (prompt, options["max_length"]) == (["c"], 63)
-
-
-@pytest.mark.parametrize(
-    ("text", "cores"),
-    [("max 100000", None), ("200000 100000", 2), ("50000 100000", 1), ("", None), ("x y", None)],
-)
-def test_container_quota(text: str, cores: int | None) -> None:
-    """A quota counts whole cores, at least one."""
-    assert quota_of(text) == cores
-
-
-@pytest.mark.parametrize(
-    ("physical", "usable", "threads"), [(4, 8, 4), (16, 32, 8), (8, 2, 2), (1, 1, 1)]
-)
-def test_threads_come_from_usable_physical_cores(physical: int, usable: int, threads: int) -> None:
-    """Physical cores, cut down to what the process may use and to eight."""
-    assert default_threads(Machine(physical, usable, 1, "x86_64")) == threads
-
-
-def test_this_machine_has_a_core_and_memory() -> None:
-    """The machine that runs the tests is described."""
-    assert machine().usable_cores >= 1
-    assert machine().memory > 0
+    asked = NETWORKS["decoder"].ask(request((1, 2, 3), 500), ["e", "a", "b", "c"], 0, 64)
+    assert (asked.batch, asked.options["max_length"]) == (([["c"]],), 63)
 
 
 def test_engines_are_made_by_name(tiny: Tiny) -> None:

@@ -19,6 +19,7 @@ NAMES = [
     "EngineError",
     "EngineUnavailableError",
     "GenerationError",
+    "HubError",
     "ModelDamagedError",
     "ModelError",
     "ModelNotFoundError",

@@ -1,25 +1,30 @@
-"""The model store: finding, checking and installing folders. No engine, made-up weights."""
+"""The model store: finding, checking, replacing and removing. No engine, made-up weights."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from codegen_lsp.errors import CodegenError, ModelDamagedError, ModelError, ModelNotFoundError
+from codegen_lsp.completion import model as completion_model
+from codegen_lsp.config.settings import Settings
+from codegen_lsp.errors import ModelDamagedError, ModelError, ModelNotFoundError
 from codegen_lsp.models import store
+from codegen_lsp.models.folders import resolve
 from codegen_lsp.models.manifest import FILES, MANIFEST, Manifest, read_manifest, write_manifest
-from codegen_lsp.models.store import ModelFolder, find_model, install, installed, verify
-
-
-def make(folder: Path, name: str = "small") -> Path:
-    """A folder with all files of a model and nonsense in them."""
-    folder.mkdir(parents=True)
-    for file in FILES:
-        (folder / file).write_bytes(file.encode() * 10)
-    write_manifest(folder, Manifest(name=name, context_length=64, languages=("python",)))
-    return folder
+from codegen_lsp.models.store import (
+    CURRENT,
+    ModelFolder,
+    damaged,
+    find_model,
+    install,
+    installed,
+    remove,
+    verify,
+)
+from tests.support.stored import change, cut, left_over, make, tree
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def home(tmp_path: Path) -> Path:
 
 def test_a_manifest_comes_back_as_written(tmp_path: Path) -> None:
     """Fields, sizes and digests survive; nothing else is left in the folder."""
-    folder = make(tmp_path / "m")
+    folder = make(tmp_path / "m", languages=("python",))
     manifest = read_manifest(folder)
     assert (manifest.name, manifest.context_length, manifest.languages) == (
         "small",
@@ -108,15 +113,6 @@ def test_what_is_no_model_is_not_listed(home: Path) -> None:
     assert "empty" not in names
 
 
-def cut(folder: Path) -> None:
-    (folder / "model.bin").write_bytes(b"cut")
-
-
-def change(folder: Path) -> None:
-    content = (folder / "model.bin").read_bytes()
-    (folder / "model.bin").write_bytes(b"X" + content[1:])
-
-
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda folder: (folder / "model.bin").unlink(), "model.bin is missing"),
     "truncated": (cut, "model.bin has 3 bytes instead of 90"),
@@ -155,37 +151,136 @@ def test_changed_content_is_found_by_a_deep_check_only(home: Path) -> None:
         verify(model, deep=True)
 
 
-def test_installing_copies_a_whole_model(home: Path, tmp_path: Path) -> None:
-    """Under its own or another name; a model of that name is replaced."""
-    source = make(tmp_path / "source", "new")
-    assert install(source, home).path == home / "models" / "new"
-    assert install(source, home, name="small").manifest.name == "new"
-    verify(find_model("small", home), deep=True)
-    assert not list((home / "models").glob(".install-*"))
+# --- Pointers ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("prepare", "name", "error"),
+    "content", [b"", b"../small", b"\xff", b"int8-0123456789ab/../..", b"int8"]
+)
+def test_a_damaged_pointer(home: Path, tmp_path: Path, content: bytes) -> None:
+    """It leads nowhere else; one line says how to mend it, and both ways work."""
+    source = make(tmp_path / "source", "new")
+    install(source, home)
+    (home / "models" / "new" / CURRENT).write_bytes(content)
+    with pytest.raises(ModelDamagedError, match="models remove new"):
+        find_model("new", home)
+    assert [str(error) for error in damaged(home)]
+    assert "new" not in [model.name for model in installed(home)]
+    install(source, home)
+    verify(find_model("new", home), deep=True)
+    assert damaged(home) == []
+    (home / "models" / "new" / CURRENT).write_bytes(content)
+    remove("new", home)
+    assert not (home / "models" / "new").exists()
+
+
+def test_a_version_that_is_gone(home: Path, tmp_path: Path) -> None:
+    """A model whose folder was deleted by hand is damaged, not unknown; installing mends it."""
+    source = make(tmp_path / "source", "new")
+    shutil.rmtree(install(source, home).path)
+    with pytest.raises(ModelDamagedError, match="models remove new"):
+        find_model("new", home)
+    verify(install(source, home), deep=True)
+
+
+def test_a_version_replaced_while_it_is_read(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever knew the old version finds the new one."""
+    old = install(make(tmp_path / "a", "new", content="a"), home)
+    second = make(tmp_path / "b", "new", content="b")
+    calls = iter([old.path])
+
+    def slow(folder: Path) -> Path:
+        if (stale := next(calls, None)) is not None:
+            install(second, home)
+            return stale
+        return resolve(folder)
+
+    monkeypatch.setattr(store, "resolve", slow)
+    assert find_model("new", home).path != old.path
+
+
+# --- Removing ------------------------------------------------------------------------------------
+
+
+def test_a_model_is_removed(home: Path, tmp_path: Path) -> None:
+    """Versioned or put there by hand; the bytes that are free now are told."""
+    path = install(make(tmp_path / "source", "new"), home).path
+    size = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
+    (home / "models" / ".trash-0" / "deep").mkdir(parents=True)
+    assert remove("new", home) == size
+    assert remove("small", home) > 0
+    assert left_over(home) == []
+    with pytest.raises(ModelNotFoundError):
+        find_model("new", home)
+    assert {m.name for m in installed(home)} - {"bundled"} == {"large"}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
     [
-        (cut, None, ModelDamagedError),
-        (change, None, ModelDamagedError),
-        (lambda folder: None, "bundled", ModelError),
-        (lambda folder: None, "../up", ModelError),
-        (lambda folder: None, ".hidden", ModelError),
+        ("bundled", "bundled model cannot be removed"),
+        ("codegen-nano", "bundled model cannot be removed"),
+        ("smal", "no installed model 'smal'; installed: small"),
+        ("xyz", "installed: large, small"),
+        (".locks", "no installed model"),
+        ("..", "no installed model"),
+        ("../models/small", "no installed model"),
+        ("", "no installed model"),
     ],
 )
-def test_a_failed_installation_leaves_the_old_model(
-    home: Path,
-    tmp_path: Path,
-    prepare: Callable[[Path], object],
-    name: str | None,
-    error: type[CodegenError],
+def test_what_cannot_be_removed(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
 ) -> None:
-    """Whole or not at all."""
-    source = make(tmp_path / "source", "small")
-    prepare(source)
-    before = sorted(p.name for p in (home / "models").iterdir())
-    with pytest.raises(error):
-        install(source, home, name=name)
-    verify(ModelFolder(home / "models" / "small", read_manifest(home / "models" / "small")))
-    assert sorted(p.name for p in (home / "models").iterdir()) == before
+    """The error says what there is, and nothing is removed."""
+    beside = make(home / "bundled", "codegen-nano")
+    monkeypatch.setattr(store, "bundled_folder", lambda: beside)
+    before = tree(home)
+    with pytest.raises(ModelError, match=says):
+        remove(name, home)
+    assert tree(home) == before
+    assert (beside / MANIFEST).is_file()
+
+
+def test_a_name_of_the_catalog_says_how_to_get_it(home: Path) -> None:
+    """A published model that is not installed is not unknown."""
+    with pytest.raises(ModelNotFoundError, match="models pull codegen-350M-mono"):
+        find_model("codegen-350M-mono", home)
+    with pytest.raises(ModelNotFoundError, match="models pull codegen2-3_7B"):
+        find_model("codegen2-3.7B", home)
+    with pytest.raises(ModelNotFoundError, match="team's server"):
+        find_model("codegeex2-6b", home)
+
+
+# --- Loading -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_version_replaced_while_it_is_loaded(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    """An engine that finds half of it gone is started again on the new one; once."""
+    install(make(tmp_path / "a", "new", content="a"), home)
+    second = make(tmp_path / "b", "new", content="b")
+    seen: list[Path] = []
+
+    async def load(folder: ModelFolder, _: Settings) -> ModelFolder:
+        seen.append(folder.path)
+        if len(seen) == 1:
+            if replaced:
+                install(second, home)
+            raise ModelDamagedError("model.bin is missing")
+        return folder
+
+    monkeypatch.setenv("CODEGEN_LSP_HOME", str(home))
+    monkeypatch.setattr(completion_model, "_load", load)
+    opening = completion_model.open_model(Settings(model="new"))
+    if replaced:
+        loaded: object = await opening
+        assert loaded == find_model("new", home)
+        assert len(set(seen)) == 2
+    else:
+        with pytest.raises(ModelDamagedError):
+            await opening
+        assert len(seen) == 1
