@@ -141,7 +141,9 @@ def main() -> int:
                     )
                 ),
             )
-    Console().print(table)
+    console = Console()
+    # A table that is read by a program is not cut to the width of a terminal it has not.
+    Console(width=None if console.is_terminal else 110).print(table)
     return 0
 
 

@@ -27,7 +27,13 @@ import msgspec
 from codegen_lsp.errors import ConversionError, ModelError, UsageError
 from codegen_lsp.models.adopt import link
 from codegen_lsp.models.jobs import ConversionJob
-from codegen_lsp.models.manifest import Check, Manifest, write_manifest
+from codegen_lsp.models.manifest import (
+    MANIFEST,
+    Check,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
 from codegen_lsp.models.reporting import Reporter
 from codegen_lsp.models.store import find_model
 
@@ -240,9 +246,10 @@ def convert_to(
         whole = scratch / "whole" / out.name
         whole.parent.mkdir()
         if target is None:
-            draft = Manifest(name=_plain_name(out), context_length=CONTEXT)
             family = tokenizer_files.family_of_folder(folder)
-            draft = msgspec.structs.replace(draft, family=family)
+            draft = msgspec.structs.replace(
+                _known(source, home), name=_plain_name(out), family=family, files={}, checks=()
+            )
             checks = _to_model_folder(folder, whole, draft, kind, report).checks
         else:
             checks = _to_layout(folder, target, whole, kind, report)
@@ -284,9 +291,7 @@ def _as_hf_folder(
 
     *tokenizers* is a folder with the tokenizer's files; by default they are in *source*.
     """
-    folder = Path(source).expanduser()
-    if not folder.is_dir():
-        folder = find_model(source, home).path
+    folder = _folder(source, home)
     tokenizer = _with_tokenizer(tokenizers or folder, scratch) / tokenizer_files.TOKENIZER
     if from_jaxformer.is_jaxformer(folder):
         report.step("reading JAXFORMER's shards")
@@ -303,6 +308,19 @@ def _as_hf_folder(
         plain, shape = from_ct2.read_ct2(folder)
         return to_hf.to_hf_folder(plain, shape, tokenizer, scratch / "hf")
     return folder
+
+
+def _folder(source: str, home: Path) -> Path:
+    folder = Path(source).expanduser()
+    return folder if folder.is_dir() else find_model(source, home).path
+
+
+def _known(source: str, home: Path) -> Manifest:
+    """What is known of *source*: what its manifest says, if it has one."""
+    folder = _folder(source, home)
+    if (folder / MANIFEST).is_file():
+        return read_manifest(folder)
+    return Manifest(name="model", context_length=CONTEXT)
 
 
 def _plain_name(out: Path) -> str:

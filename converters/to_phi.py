@@ -147,8 +147,13 @@ def cast(config: dict[str, Any], tensors: Tensors, dtype: str) -> tuple[dict[str
 
 
 def _narrow(tensors: Tensors, name: str, dtype: str) -> Array:
+    wide = tensors[name]
+    if not np.isfinite(wide).all():
+        raise ConversionError(
+            f"{name} holds values that are not finite", mend="fetch the checkpoint again"
+        )
     with np.errstate(over="ignore"):  # looked at below
-        narrow: Array = tensors[name].astype(dtype)
+        narrow: Array = wide.astype(dtype)
     if not np.isfinite(narrow).all():
         raise ConversionError(f"{name} does not fit {dtype}", mend="store float32")
     return narrow

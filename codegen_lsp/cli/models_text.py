@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -52,6 +52,10 @@ def count_text(parameters: int) -> str:
     return f"{parameters / 1e6:.0f}M" if parameters < 9.995e8 else f"{parameters / 1e9:.1f}B"
 
 
+SAME_SIZE: Final = 0.02
+"""How far apart, as a share, the parameters of a model and of its row may be."""
+
+
 def languages_text(languages: Iterable[str], *, natural: bool = False) -> str:
     """One language by its name, several by their number.
 
@@ -66,8 +70,8 @@ def languages_text(languages: Iterable[str], *, natural: bool = False) -> str:
 def entry_of(model: ModelFolder) -> Entry | None:
     """The row of the catalog that an installed model came from."""
     origin = model.manifest.origin
-    if origin is not None and origin.repo:
-        return find_entry(origin.repo)
+    if origin is not None:
+        return find_entry(origin.repo)  # what came from a folder may be called anything
     return find_entry(model.manifest.name)
 
 
@@ -80,7 +84,8 @@ def needed(model: ModelFolder) -> int:
     """Bytes of memory that an installed model takes; at least, where its shape is unknown."""
     entry = entry_of(model)
     manifest = model.manifest
-    if entry is not None:
+    # A row is no measure for a repository that has its name and another shape.
+    if entry is not None and abs(entry.parameters / max(manifest.parameters, 1) - 1) < SAME_SIZE:
         with contextlib.suppress(UsageError):  # a compute type that we have never heard of
             return fit.memory_bytes(entry, manifest.compute_type, context=manifest.context_length)
     return model.size + fit.OVERHEAD

@@ -1,4 +1,5 @@
-"""Model folders: what is in one, where they are kept, and whether one is whole.
+"""Model folders: what there is, fetching it, where it is kept, and whether it is whole.
 
-Knows files only. Does not know engines, tokenizers or downloads.
+Knows files, repositories and facts about models. Does not know engines, tokenizers or weights:
+who converts is handed in (``jobs.Convert``).
 """

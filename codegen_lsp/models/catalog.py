@@ -109,6 +109,11 @@ _LAYOUT: Final = (
     " compared here" + _PULL
 )
 
+_EIGHT_PARTS: Final = (
+    "layout: tiny checkpoints as published, logits equal to a numpy reading of them (transformers'"
+    " own class takes the eight parts of the attention weights for four); published weights: not"
+    " compared here" + _PULL
+)
 
 _350M: Final = codegen_shape(20, 1024, 16, 64, 32, 4)
 _2B: Final = codegen_shape(32, 2560, 32, 80, 64, 4)
@@ -249,6 +254,7 @@ _ROWS: Final[tuple[Entry, ...]] = (
         hub_id="Salesforce/codegen2-1B_P",
         formerly=("Salesforce/codegen2-1B",),
         shape=codegen_shape(16, 2048, 16, 128, 64, 8),
+        verified=_EIGHT_PARTS,
     ),
     replace(
         _CODEGEN2,
@@ -256,6 +262,7 @@ _ROWS: Final[tuple[Entry, ...]] = (
         hub_id="Salesforce/codegen2-3_7B_P",
         formerly=("Salesforce/codegen2-3_7B", "codegen2-3.7B"),
         shape=codegen_shape(16, 4096, 16, 256, 64, 8),
+        verified=_EIGHT_PARTS,
     ),
     # Heads and rotary of this row and the next: as CodeGen1's of that width, not read anywhere.
     replace(

@@ -64,10 +64,7 @@ def resolve(request: PullRequest) -> Source:
 
 def _refuse_remote(entry: Entry) -> None:
     if entry.remote_only:
-        raise HubError(
-            f"{entry.name} does not run here: {entry.remote_only}",
-            mend="it needs a server of its own, such as vLLM",
-        )
+        raise HubError(f"{entry.name} does not run here: {entry.remote_only}")
 
 
 def _name(request: PullRequest, default: str) -> str:
