@@ -390,7 +390,7 @@ def test_what_cannot_be_used_is_refused(
         ("", {}, "no model"),
         ("./gone", {}, "no model, repository or folder './gone'"),
         ("Salesforce/codegen-350M-momo", {}, "no repository.*codegen-350M-mono"),
-        ("codegeex2-6b", {}, "does not run here.*vLLM"),
+        ("codegeex2-6b", {}, "does not run here.*server"),
         ("codegen-350M-mono", {"compute_type": "int3"}, "unknown compute type.*int8"),
         ("codegen-350M-mono", {"name": "../evil"}, "cannot be the name"),
         ("codegen-350M-mono", {"name": "bundled"}, "is the name of the bundled model"),
