@@ -33,6 +33,8 @@ _EMBEDDING: Final = "transformer.wte.weight"
 _POSITIONS: Final = "transformer.wpe.weight"
 _NORM: Final = "transformer.ln_f"
 _HEAD: Final = "lm_head.weight"
+_TWINS: Final = (_EMBEDDING, _HEAD)
+"""Names of the one tensor of a model that ties its embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def _specification(tensors: Tensors, config: Mapping[str, Any]) -> Any:
     from ctranslate2.specs import common_spec, transformer_spec
 
     sizes = _sizes(config)
-    weights = Weights(tensors, _shapes(sizes))
+    weights = Weights(tensors, _shapes(sizes), _TWINS if sizes.tied else ())
     spec = transformer_spec.TransformerDecoderModelSpec.from_config(
         sizes.layers,
         sizes.heads,
@@ -162,7 +164,7 @@ def _set_linear(linear: Any, weights: Weights, name: str) -> None:
 
 def _reference(tensors: Tensors, config: Mapping[str, Any], tokens: Sequence[int]) -> Logits:
     sizes = _sizes(config)
-    weights = Weights(tensors, _shapes(sizes))
+    weights = Weights(tensors, _shapes(sizes), _TWINS if sizes.tied else ())
     if len(tokens) > sizes.positions:
         raise ConversionError(f"{len(tokens)} tokens for a model of {sizes.positions} positions")
     x = look_up(weights[_EMBEDDING], tokens) + weights[_POSITIONS][: len(tokens)]

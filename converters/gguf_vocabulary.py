@@ -36,6 +36,9 @@ PADDING: Final = "[PAD{}]"
 CUTTING: Final = "gpt-2"
 """llama.cpp's name of the rules by which GPT-2 cuts text before it merges."""
 
+_LAX: Final = ("lstrip", "rstrip", "single_word")
+"""Settings of an added token that decide by its surroundings; GGUF has no words for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -83,8 +86,16 @@ def is_exact(tokenizer: Path) -> bool:
 
     :raises ConversionError: it cannot be read.
     """
-    cutting = _read(tokenizer).get("pre_tokenizer") or {}
-    return cutting.get("type") == "ByteLevel" and cutting.get("use_regex", True)
+    content = _read(tokenizer)
+    cutting = content.get("pre_tokenizer") or {}
+    return (
+        cutting.get("type") == "ByteLevel"
+        and cutting.get("use_regex", True)
+        and not cutting.get("add_prefix_space")
+        and not content.get("normalizer")
+        and not (content.get("model") or {}).get("ignore_merges")
+        and not any(added.get(name) for added in content.get("added_tokens", ()) for name in _LAX)
+    )
 
 
 def add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:

@@ -24,6 +24,8 @@ __all__ = ["ARCHITECTURE"]
 _EMBEDDING: Final = "model.embed_tokens.weight"
 _NORM: Final = "model.norm.weight"
 _HEAD: Final = "lm_head.weight"
+_TWINS: Final = (_EMBEDDING, _HEAD)
+"""Names of the one tensor of a model that ties its embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def _specification(tensors: Tensors, config: Mapping[str, Any]) -> Any:
     from ctranslate2.specs import common_spec, transformer_spec
 
     sizes = _sizes(config)
-    weights = Weights(tensors, _shapes(sizes))
+    weights = Weights(tensors, _shapes(sizes), _TWINS if sizes.tied else ())
     spec = transformer_spec.TransformerDecoderModelSpec.from_config(
         sizes.layers,
         sizes.heads,
@@ -173,7 +175,7 @@ def _set_layer(layer: Any, weights: Weights, at: str) -> None:
 
 def _reference(tensors: Tensors, config: Mapping[str, Any], tokens: Sequence[int]) -> Logits:
     sizes = _sizes(config)
-    weights = Weights(tensors, _shapes(sizes))
+    weights = Weights(tensors, _shapes(sizes), _TWINS if sizes.tied else ())
     x = look_up(weights[_EMBEDDING], tokens)
     for index in range(sizes.layers):
         at = _layer(index)

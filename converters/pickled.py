@@ -79,6 +79,14 @@ class _View(NamedTuple):
             return 0
         return 1 + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
 
+    @property
+    def is_weight(self) -> bool:
+        """Whether it may be one: floats, each element its own.
+
+        An expanded tensor (stride 0) could claim any size; some buffers are, no weight is one.
+        """
+        return self.storage.type.floating and math.prod(self.size) <= self.storage.elements
+
 
 class _RebuildTensor:
     """Stands for ``torch._utils._rebuild_tensor_v2``."""
@@ -92,12 +100,7 @@ class _RebuildTensor:
             raise pickle.UnpicklingError("a tensor without a storage")
         numbers = tuple(_sizes(part) for part in ((offset,), size, stride))
         view = _View(storage, numbers[0][0], numbers[1], numbers[2])
-        # An expanded tensor (stride 0) could claim any size; no weight is one.
-        if (
-            len(view.size) != len(view.stride)
-            or view.offset + view.span > storage.elements
-            or math.prod(view.size) > storage.elements
-        ):
+        if len(view.size) != len(view.stride) or view.offset + view.span > storage.elements:
             raise pickle.UnpicklingError("a tensor that reaches beyond its storage")
         return view
 
@@ -167,7 +170,8 @@ class _Unpickler(pickle.Unpickler):
 Opened = tuple[Tensors, frozenset[str]]
 """Floating-point tensors, and the names of what else the file holds.
 
-Published checkpoints hold attention masks as truth values; those are never read.
+Published checkpoints hold attention masks as truth values, and buffers that repeat one value;
+those are never read.
 """
 
 
@@ -210,7 +214,7 @@ class _Archive:
         views = {
             name: value
             for name, value in content.items()
-            if isinstance(value, _View) and value.storage.type.floating
+            if isinstance(value, _View) and value.is_weight
         }
         _require(views, self.path)
         with self.path.open("rb") as file:
@@ -340,8 +344,10 @@ def _legacy(path: Path) -> Opened:
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and pickle fail in any way on what is no checkpoint
-        reason = str(error).partition("\n")[0]
-        raise ConversionError(f"{path} is no checkpoint: {reason}", mend=_MEND) from error
+        # Not in torch's words: they advise to run the pickle.
+        raise ConversionError(
+            f"{path} is no checkpoint: torch does not read it as tensors", mend=_MEND
+        ) from error
     state = _state(content, path)
     tensors = {
         name: _torch_recipe(tensor)

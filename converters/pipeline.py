@@ -28,6 +28,7 @@ from codegen_lsp.errors import ConversionError, ModelError, UsageError
 from codegen_lsp.models.adopt import link
 from codegen_lsp.models.jobs import ConversionJob
 from codegen_lsp.models.manifest import (
+    EXTRAS,
     MANIFEST,
     Check,
     Manifest,
@@ -119,10 +120,17 @@ def _with_tokenizer(source: Path, scratch: Path, companion: Path | None = None) 
 
 
 def _mirror(source: Path, folder: Path) -> Path:
-    """The new *folder* with the same files as *source*, linked where that can be."""
+    """The new *folder* with the same files as *source*, linked where that can be.
+
+    Scratch may lie on another, smaller file system: a link that can cross over comes first.
+    """
     folder.mkdir()
     for path in source.iterdir():
-        if path.is_file():
+        if not path.is_file():
+            continue
+        try:
+            (folder / path.name).symlink_to(path.resolve())
+        except OSError:  # Windows asks for a privilege
             link(path, folder / path.name)
     return folder
 
@@ -159,7 +167,7 @@ def _adopt(job: ConversionJob, source: Path, draft: Manifest) -> Manifest:
             mend="convert the model anew from its original repository",
         )
     job.out.mkdir(parents=True, exist_ok=True)
-    for name in ("model.bin", vocabulary, *_CARRIED):
+    for name in ("model.bin", vocabulary, *_CARRIED, *EXTRAS):
         if (source / name).is_file():
             shutil.copyfile(source / name, job.out / name)
     manifest = msgspec.structs.replace(
@@ -276,10 +284,15 @@ def _to_layout(
 def check(source: str, converted: Path, *, home: Path, report: Reporter) -> list[Check]:
     """Compare the logits of *converted*, in any layout, with those of *source*.
 
+    Where *source* is a checkpoint of JAXFORMER without a tokenizer, that of *converted* is used.
+
     :raises ModelError: *source* is not found, or the two differ.
     """
-    with tempfile.TemporaryDirectory(prefix="codegen-lsp-") as scratch:
-        folder = _as_hf_folder(source, home, Path(scratch), report)
+    bare = not (_folder(source, home) / tokenizer_files.TOKENIZER).is_file()
+    lent = bare and from_jaxformer.is_jaxformer(_folder(source, home))
+    tokenizers = converted if (converted / tokenizer_files.TOKENIZER).is_file() else None
+    with _scratch(Path(tempfile.gettempdir()) / "check") as scratch:
+        folder = _as_hf_folder(source, home, scratch, report, tokenizers if lent else None)
         report.step("comparing logits")
         return list(verify.check(folder, converted))
 
@@ -289,9 +302,12 @@ def _as_hf_folder(
 ) -> Path:
     """A Hugging Face folder with a ``tokenizer.json`` that holds the weights of *source*.
 
-    *tokenizers* is a folder with the tokenizer's files; by default they are in *source*.
+    *tokenizers* is a folder with the tokenizer's files; by default they are in *source*. A
+    CodeGen2.5 without a tokenizer has one built from them: its own is published as a program.
     """
     folder = _folder(source, home)
+    if tokenizers is not None and tokenizer_files.is_program(folder):
+        return _with_tokenizer(folder, scratch, tokenizers)
     tokenizer = _with_tokenizer(tokenizers or folder, scratch) / tokenizer_files.TOKENIZER
     if from_jaxformer.is_jaxformer(folder):
         report.step("reading JAXFORMER's shards")
@@ -332,12 +348,29 @@ def _plain_name(out: Path) -> str:
 @contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
     """A folder beside *out*, so that what is whole can be renamed into place; then gone."""
+    scratch = ""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".convert-", dir=out.parent) as scratch:
             yield Path(scratch)
     except OSError as error:
+        if _is_reading(error, out, Path(scratch or out)):
+            raise ModelError(
+                f"cannot read {error.filename}: {error.strerror}", mend="look at its permissions"
+            ) from error
         raise ModelError(
             f"cannot write in {out.parent}: {error.strerror or error}",
             mend="make room there, or name another place",
         ) from error
+
+
+def _is_reading(error: OSError, out: Path, scratch: Path) -> bool:
+    """Whether a source could not be read; everything is written into *scratch* or *out*.
+
+    A full disk names the file that was copied, too.
+    """
+    if not error.filename or not isinstance(error, PermissionError | FileNotFoundError):
+        return False
+    place = Path(str(error.filename)).resolve()
+    written = any(place.is_relative_to(ours.resolve()) for ours in (scratch, out))
+    return not written and not out.parent.resolve().is_relative_to(place)

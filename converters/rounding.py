@@ -9,6 +9,7 @@ Knows which tensors of a checkpoint each format rounds, and how. Does not know m
 
 from __future__ import annotations
 
+import zlib
 from functools import partial
 from typing import Final
 
@@ -19,7 +20,7 @@ from .pickled import widened
 from .tensors import Array, LazyTensors, Tensors
 from .to_gguf import HEAD_KIND, dequantized, kind_of
 
-__all__ = ["as_ct2", "as_float16", "as_gguf"]
+__all__ = ["as_ct2", "as_float16", "as_gguf", "jittered"]
 
 _NO_MATRIX: Final = ("transformer.wpe.weight", "relative_attention_bias.weight")
 """Ends of names of tables that CTranslate2 does not treat as matrices."""
@@ -65,5 +66,24 @@ def as_gguf(tensors: Tensors, kind: str) -> Tensors:
         tensor = tensors[name]
         head = HEAD_KIND if name == "lm_head.weight" else None
         return dequantized(tensor, kind_of(tensor.shape, kind, head))
+
+    return LazyTensors({name: partial(make, name) for name in tensors})
+
+
+def jittered(tensors: Tensors) -> Tensors:
+    """*tensors* in float32, each value moved by a rounding error: the same ones every time.
+
+    What a model makes of them is as far from what it makes of *tensors* as two right
+    computations are from each other.
+    """
+
+    def make(name: str) -> Array:
+        tensor = np.asarray(tensors[name], np.float32)
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        moved = rng.standard_normal(tensor.shape, np.float32)
+        moved *= np.float32(2.0**-24)
+        moved += np.float32(1)
+        moved *= tensor
+        return moved
 
     return LazyTensors({name: partial(make, name) for name in tensors})

@@ -32,6 +32,8 @@ _PROJECTIONS: Final[Mapping[str, tuple[Callable[[Floats], Floats], str, bool]]] 
 
 _EMBEDDING: Final = "shared.weight"
 _HEAD: Final = "lm_head.weight"
+_TWINS: Final = (_EMBEDDING, "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", _HEAD)
+"""Names of the one tensor of a model that ties its embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _specification(tensors: Tensors, config: Mapping[str, Any]) -> Any:
     from ctranslate2.specs import common_spec, transformer_spec
 
     sizes = _sizes(config)
-    weights = Weights(tensors, _shapes(sizes))
+    weights = Weights(tensors, _shapes(sizes), _TWINS if sizes.tied else ())
     spec = transformer_spec.TransformerSpec.from_config(
         (sizes.encoder_layers, sizes.decoder_layers),
         sizes.heads,
@@ -224,7 +226,7 @@ def forward(
     :raises ConversionError: a field or a tensor is missing or not supported.
     """
     sizes = _sizes(config)
-    weights = Weights(tensors, _shapes(sizes))
+    weights = Weights(tensors, _shapes(sizes), _TWINS if sizes.tied else ())
     memory = _stack(weights, "encoder", sizes, source, None)
     x = _stack(weights, "decoder", sizes, [sizes.start, *answer], memory)
     if sizes.tied:

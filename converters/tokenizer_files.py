@@ -22,7 +22,7 @@ from .tiktoken_rebuild import VOCAB_SIZE, rank_tokenizer, ranks_of
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TOKENIZER", "ensure_tokenizer", "family_of_folder"]
+__all__ = ["TOKENIZER", "ensure_tokenizer", "family_of_folder", "is_program"]
 
 TOKENIZER: Final = "tokenizer.json"
 
@@ -77,6 +77,14 @@ def family_of_folder(folder: Path) -> str:
     return "causal"
 
 
+def is_program(folder: Path) -> bool:
+    """Whether *folder* is a CodeGen2.5 as published: its tokenizer must be built from another's.
+
+    :raises ConversionError: a file that cannot be read.
+    """
+    return not (folder / TOKENIZER).is_file() and _is_codegen25(folder)
+
+
 def _names(folder: Path) -> set[str]:
     """Every token that the folder's files name."""
     path = folder / TOKENIZER
@@ -92,7 +100,8 @@ def _made(folder: Path, companion: Path | None, family: str | None) -> Tokenizer
         if base is None:
             raise ConversionError(
                 f"{folder} holds no vocabulary: CodeGen2.5 builds its own on GPT-2's",
-                mend="name the folder of a CodeGen1 model as companion, whose vocab.json it is",
+                mend="name as companion the folder of a CodeGen1 model, which has them in"
+                " vocab.json (models convert: --tokenizer)",
             )
         return rank_tokenizer(ranks_of(base))
     if not (folder / "vocab.json").is_file() or not (folder / "merges.txt").is_file():

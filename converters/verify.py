@@ -18,14 +18,25 @@ import numpy as np
 import psutil
 
 from codegen_lsp.errors import ConversionError
+from codegen_lsp.models.fit import machine_memory
 from codegen_lsp.models.manifest import MANIFEST, Check, read_manifest
 
 from . import codegen, rounding, verify_gguf
 from .architectures import architecture_of
 from .checkpoint import open_checkpoint, read_config
 from .ct2_file import QUANTIZATIONS
-from .difference import EXACT, QUANTIZED, Difference, Tolerance, compare, compared, require
-from .from_ct2 import stored_type
+from .difference import (
+    EXACT,
+    QUANTIZED,
+    ROUNDED,
+    Difference,
+    Tolerance,
+    compare,
+    compared,
+    compared_exactly,
+    require,
+)
+from .from_ct2 import read_ct2, stored_type
 from .logits import (
     Logits,
     Tokens,
@@ -34,6 +45,7 @@ from .logits import (
     reference_logits,
     transformers_logits,
 )
+from .reference import forward
 from .samples import sample_tokens
 from .tensors import Tensors
 
@@ -61,6 +73,11 @@ SEQUENCES: Final = 1
 LENGTH: Final = 96
 """Tokens per compared sequence, where the context allows it: each more sequence would have the
 numpy reading read all weights once more."""
+
+_COARSE: Final = "store the weights as float16, bfloat16 or float32"
+
+_ROOM: Final = 1.2
+"""Memory for weights and what is computed from them, for each byte of weights."""
 
 
 def sample(source: Path) -> list[list[int]]:
@@ -107,24 +124,85 @@ def check_ct2(source: Path, converted: Path, quantization: str) -> tuple[Check, 
     tensors = open_checkpoint(source)
     base = reference_logits(source, tokens, tensors)
     checks = _judged(source, tokens, base)
-    engine = f"CTranslate2 {quantization}"
     if quantization == "float32":
+        _require_memory(converted, 1)
         found = ct2_logits(converted, tokens, "float32")
-        return (*checks, compared(f"{engine}, checkpoint", base, found, EXACT))
-    if quantization in QUANTIZATIONS and _fits_float32(converted):
-        alike = reference_logits(source, tokens, rounding.as_ct2(tensors, quantization))
-        found = ct2_logits(converted, tokens, "float32")
-        name = f"{engine}, checkpoint rounded alike"
-        checks = (*checks, compared(name, alike, found, EXACT))
-    # What this machine computes with; a processor has no float16 to multiply with.
-    found = ct2_logits(converted, tokens, "int8" if "int8" in quantization else "float32")
-    return (*checks, compared(f"{engine}, checkpoint", base, found, QUANTIZED))
+        name = "CTranslate2 float32, checkpoint"
+        return (*checks, _exactly(name, source, tokens, tensors, (base, found)))
+    strict, widened = _strictly(source, converted, quantization, tokens)
+    return (*checks, *strict, _loosely(converted, quantization, tokens, base, widened))
 
 
-def _fits_float32(converted: Path) -> bool:
-    """Whether the engine can hold the weights of *converted* widened to float32."""
-    stored = (converted / "model.bin").stat().st_size
-    return stored * 4 * 1.2 < psutil.virtual_memory().available
+def _strictly(
+    source: Path, converted: Path, quantization: str, tokens: Tokens
+) -> tuple[tuple[Check, ...], Logits | None]:
+    """*converted* against the checkpoint rounded alike; and what the engine computed for that.
+
+    Where the engine cannot hold the widened weights, a CodeGen's file is read back by numpy.
+    """
+    if quantization not in QUANTIZATIONS:
+        return (), None
+    fits = _fits(converted, _widening(quantization))
+    if not fits and read_config(source).get("model_type") != "codegen":
+        return (), None
+    found = ct2_logits(converted, tokens, "float32") if fits else _read_back(converted, tokens)
+    tensors = rounding.as_ct2(open_checkpoint(source), quantization)
+    name = f"CTranslate2 {quantization}, checkpoint rounded alike"
+    alike = reference_logits(source, tokens, tensors)
+    if fits:
+        return (_exactly(name, source, tokens, tensors, (alike, found)),), found
+    name += ", file read back"
+    return (_exactly(name, source, tokens, tensors, (alike, found)),), None
+
+
+def _loosely(
+    converted: Path, quantization: str, tokens: Tokens, base: Logits, widened: Logits | None
+) -> Check:
+    """*converted* against the checkpoint itself: what rounding costs.
+
+    With what this machine computes with; a processor has no float16 to multiply with.
+    """
+    name = f"CTranslate2 {quantization}, checkpoint"
+    if "int8" in quantization:
+        _require_memory(converted, 1)
+        found = ct2_logits(converted, tokens, "int8")
+        return compared(name, base, found, ROUNDED, mend=_COARSE)
+    if widened is None:
+        _require_memory(converted, _widening(quantization))
+        widened = ct2_logits(converted, tokens, "float32")
+    return compared(name, base, widened, QUANTIZED)
+
+
+def _widening(quantization: str) -> int:
+    """How many times as large the stored weights are in float32."""
+    return 4 if quantization.startswith("int8") else 2
+
+
+def _read_back(converted: Path, tokens: Tokens) -> Logits:
+    """What numpy computes from a CTranslate2 folder of a CodeGen, tensor by tensor."""
+    plain, shape = read_ct2(converted)
+    return np.concatenate([forward(plain, shape, ids, np.float32) for ids in tokens])
+
+
+def _fits(converted: Path, widening: int) -> bool:
+    """Whether the engine can hold the weights of *converted* at *widening* times their size."""
+    free = min(psutil.virtual_memory().available, machine_memory())
+    return _needed(converted, widening) * _ROOM < free
+
+
+def _needed(converted: Path, widening: int) -> int:
+    return (converted / "model.bin").stat().st_size * widening
+
+
+def _require_memory(converted: Path, widening: int) -> None:
+    """:raises ConversionError: the engine would take more memory than the machine has."""
+    needed = _needed(converted, widening)
+    there = machine_memory() + psutil.swap_memory().total
+    if needed > there:
+        raise ConversionError(
+            f"comparing takes {needed / 1e9:.1f} GB of memory, the machine has {there / 1e9:.1f}",
+            mend="store the weights as int8, or pull with --no-check",
+        )
 
 
 def check_hf(source: Path, converted: Path) -> tuple[Check, ...]:
@@ -139,16 +217,19 @@ def check_hf(source: Path, converted: Path) -> tuple[Check, ...]:
     found = reference_logits(converted, tokens, others)
     checks = _judged(source, tokens, base)
     if _is_half(others):
-        alike = reference_logits(source, tokens, rounding.as_float16(tensors))
+        halves = rounding.as_float16(tensors)
+        alike = reference_logits(source, tokens, halves)
         name = f"{layout} float16, checkpoint rounded alike"
         checks = (
             *checks,
-            compared(name, alike, found, EXACT),
+            _exactly(name, source, tokens, halves, (alike, found)),
             compared(f"{layout} float16, checkpoint", base, found, QUANTIZED),
         )
     else:
-        checks = (*checks, compared(f"{layout}, checkpoint", base, found, EXACT))
-    return (*checks, *_official(transformers_logits(converted, tokens), found, layout))
+        name = f"{layout}, checkpoint"
+        checks = (*checks, _exactly(name, source, tokens, tensors, (base, found)))
+    theirs = transformers_logits(converted, tokens)
+    return (*checks, *_official(theirs, found, converted, tokens, layout))
 
 
 def _is_half(tensors: Tensors) -> bool:
@@ -173,7 +254,7 @@ def _judged(source: Path, tokens: Tokens, base: Logits) -> tuple[Check, ...]:
         theirs = transformers_logits(source, tokens)
     except ConversionError:
         theirs = None  # published files are older than the library that is installed; numpy judges
-    return _official(theirs, base, "checkpoint")
+    return _official(theirs, base, source, tokens, "checkpoint")
 
 
 def _check_parts(source: Path, tokens: Tokens) -> None:
@@ -182,7 +263,21 @@ def _check_parts(source: Path, tokens: Tokens) -> None:
         codegen.check_parts(open_checkpoint(source), config, tokens[0])
 
 
-def _official(theirs: Logits | None, ours: Logits, name: str) -> tuple[Check, ...]:
+def _official(
+    theirs: Logits | None, ours: Logits, folder: Path, tokens: Tokens, name: str
+) -> tuple[Check, ...]:
     if theirs is None:
         return ()
-    return (compared(f"transformers, {name} in numpy", ours, theirs, EXACT),)
+    step = f"transformers, {name} in numpy"
+    return (_exactly(step, folder, tokens, open_checkpoint(folder), (ours, theirs)),)
+
+
+def _exactly(
+    name: str, folder: Path, tokens: Tokens, tensors: Tensors, pair: tuple[Logits, Logits]
+) -> Check:
+    """Two computations of *tensors*, which are those of *folder*; the first is numpy's."""
+
+    def noisy() -> Logits:
+        return reference_logits(folder, tokens, rounding.jittered(tensors))
+
+    return compared_exactly(name, *pair, noisy)

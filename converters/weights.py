@@ -6,7 +6,7 @@ given weights that are read when they are written. Does not know any architectur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,11 +30,16 @@ _Value = TypeVar("_Value")
 class Weights:
     """Tensors of a checkpoint, read one by one as float32.
 
+    *twins* are the names of one tensor that a model uses in several places, the usual first.
+    Files of safetensors hold it once, under whichever name the program that wrote them kept.
+
     :raises ConversionError: a tensor that *shapes* names is missing.
     """
 
-    def __init__(self, tensors: Tensors, shapes: Shapes) -> None:
-        missing = [name for name in shapes if name not in tensors]
+    def __init__(self, tensors: Tensors, shapes: Shapes, twins: Sequence[str] = ()) -> None:
+        there = next((name for name in twins if name in tensors), None)
+        self._names = {} if there is None else {twins[0]: there}
+        missing = [name for name in shapes if self._names.get(name, name) not in tensors]
         if missing:
             more = f" and {len(missing) - 1} more" if missing[1:] else ""
             raise ConversionError(
@@ -48,7 +53,7 @@ class Weights:
 
         :raises ConversionError: it has not the shape that the configuration says.
         """
-        tensor = np.asarray(self._tensors[name], np.float32)
+        tensor = np.asarray(self._tensors[self._names.get(name, name)], np.float32)
         if tensor.shape != self._shapes[name]:
             raise ConversionError(
                 f"tensor {name!r} has the shape {tensor.shape}, config.json says"

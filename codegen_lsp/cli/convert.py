@@ -47,7 +47,8 @@ SOURCE = "NAME|FOLDER"
 @click.option(
     "--tokenizer",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with the tokenizer's files, where the source has none (JAXFORMER).",
+    help="Folder with the tokenizer's files, where the source has none: a JAXFORMER checkpoint;"
+    " for CodeGen2.5 a CodeGen1's.",
 )
 @state.json_option
 @state.debug_option

@@ -68,11 +68,17 @@ def _not_found(name: str, home: Path) -> ModelNotFoundError | None:
     return ModelNotFoundError(f"no model {name!r}", mend=f"known: {known}; see: models list")
 
 
+VERBATIM = ("origin files", "memory bytes", "fits")
+"""Facts whose parts have names of their own."""
+
+
 def _lines(key: str, value: Any) -> Iterator[str]:
     """One fact in words, on as many lines as it has parts."""
     if isinstance(value, Mapping):
         for part, inner in value.items():
-            yield from _lines(f"{key} {part}".replace("_", " "), inner)
+            # Names of files and of compute types are no words.
+            name = part if key in VERBATIM else part.replace("_", " ")
+            yield from _lines(f"{key} {name}", inner)
     elif isinstance(value, list | tuple) and any(isinstance(part, Mapping) for part in value):
         for part in value:
             yield f"{key.removesuffix('s')}: {_check(part)}"

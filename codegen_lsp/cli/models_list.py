@@ -17,6 +17,7 @@ from codegen_lsp.cli import state
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from codegen_lsp.models.downloads import Waiting
     from codegen_lsp.models.store import ModelFolder
 
 __all__ = ["list_models"]
@@ -35,20 +36,42 @@ def list_models(only_installed: bool, as_json: bool) -> None:
     and where it is: a folder or a Hugging Face id.
     """
     from codegen_lsp.config.home import home
+    from codegen_lsp.models.downloads import waiting
     from codegen_lsp.models.store import damaged, installed
 
     for error in damaged(home()):
         state.warn(str(error))
+    fetched = waiting(home())
     found = installed(home())
     if not found:
         click.echo("no models; reinstall codegen-lsp to get the bundled one", err=True)
     if as_json:
-        state.print_json(_described(found, only_installed=only_installed))
+        described = _described(found, only_installed=only_installed)
+        downloads = [{"repo": one.repo, "bytes": one.size} for one in fetched]
+        state.print_json({**described, "downloads": downloads})
     elif sys.stdout.isatty():
         _tables(found, only_installed=only_installed)
     else:
         for row in _rows(found, only_installed=only_installed):
             click.echo("\t".join(map(str, row)))
+    for one in fetched:
+        if one.size >= NOTEWORTHY:
+            _tell(one)
+
+
+NOTEWORTHY = 1_000_000
+"""Bytes below which a download is no word worth: a configuration of a model that was refused."""
+
+
+def _tell(fetched: Waiting) -> None:
+    """Say what lies on the disk and is in no table."""
+    from codegen_lsp.cli.models_text import bytes_text
+
+    click.echo(
+        f"{bytes_text(fetched.size)} of {fetched.repo} were fetched and are kept: pull it to go on,"
+        f" or run: codegen-lsp models remove {fetched.repo}",
+        err=True,
+    )
 
 
 def _described(found: Sequence[ModelFolder], *, only_installed: bool) -> Mapping[str, object]:

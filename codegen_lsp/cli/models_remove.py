@@ -25,12 +25,15 @@ def remove(name: str, yes: bool, as_json: bool) -> int:
     from codegen_lsp.config.home import home
     from codegen_lsp.errors import ModelNotFoundError
     from codegen_lsp.models import store
-    from codegen_lsp.models.pull import forget_download
+    from codegen_lsp.models.downloads import forget_download
+
+    def waiting() -> None:
+        click.echo(f"another process is changing {name}; waiting for it", err=True)
 
     try:
         size, folder = store.occupied(name, home())
     except ModelNotFoundError:
-        left = forget_download(name, home())
+        left = forget_download(name, home(), waiting)
         if left is None:
             raise
         freed = left
@@ -39,7 +42,8 @@ def remove(name: str, yes: bool, as_json: bool) -> int:
             question = f"remove {name} ({bytes_text(size)}, {folder})?"
             if not click.confirm(question, err=True):
                 return 1
-        freed = store.remove(name, home()) + (forget_download(name, home()) or 0)
+        freed = store.remove(name, home(), waiting)
+        freed += forget_download(name, home(), waiting) or 0
     if as_json:
         state.print_json({"model": name, "bytes": freed})
     else:

@@ -101,9 +101,10 @@ def _opens(draft: Draft, text: str) -> bool:
 def drop_last_repetition(draft: Draft) -> Draft:
     """The last line is not the document's next one."""
     lines, _, last = draft.text.rpartition("\n")
-    line = last if lines else draft.plan.place.head + last
-    below = draft.plan.place.below
-    nearly = len(last.strip()) > 3 and below.startswith(line.rstrip()) and bool(line.strip())
+    place = draft.plan.place
+    line, below = last if lines else place.head + last, place.below
+    begun = (line + place.tail).rstrip()
+    nearly = len(last.strip()) > 3 and below.startswith(begun) and bool(line.strip())
     return draft.to(lines.rstrip()) if same_line(line, below) or nearly else draft
 
 
@@ -117,7 +118,7 @@ def strip_overlap(draft: Draft) -> Draft:
         return draft
     for length in range(min(len(text), len(suffix)), 0, -1):
         if suffix.startswith(text[-length:]) and _is_overlap(text, suffix, length):
-            return draft.to(text[:-length])
+            return draft if _closes_own(draft, text, length) else draft.to(text[:-length])
     return draft
 
 
@@ -131,11 +132,17 @@ def balance(draft: Draft) -> Draft:
 
 
 def fit_blanks(draft: Draft) -> Draft:
-    """No second blank after one before the cursor, and none at the end of a line."""
+    """No second blank after one before the cursor, and none at the end of a line.
+
+    Nor before a blank or a closer; before anything else that follows, one may be needed.
+    """
     place, text = draft.plan.place, draft.text
     if place.head[-1:].isspace() and not place.blank:
         text = text.lstrip(" \t")
-    if not place.tail[:1].isalnum():
+    follows = place.tail[:1]
+    opens_string = follows in place.syntax.strings and not place.lexed.string
+    closes = follows in ")]},;:" or (place.closing_tail and not opens_string)
+    if not follows.strip() or closes:
         text = text.rstrip()
     return draft.to(text)
 
@@ -226,16 +233,29 @@ def _is_overlap(text: str, suffix: str, length: int) -> bool:
     return not torn_left and not torn_right
 
 
+def _closes_own(draft: Draft, text: str, length: int) -> bool:
+    """Whether the common part closes a bracket of the answer's, and the document's one of its own.
+
+    Of ``bin(`` and ``)[2:]`` the brackets are a pair: the end of ``str(x)`` between them is none of
+    theirs.
+    """
+    place = draft.plan.place
+    if not place.syntax.balanced or place.lexed.inside or not place.lexed.brackets:
+        return False
+    whole, kept = (lex(said, place.syntax) for said in (text, text[:-length]))
+    return text[-length:].strip()[0] in CLOSERS and len(kept.brackets) > len(whole.brackets)
+
+
 def _closing(draft: Draft) -> tuple[str, int]:
     """What the answer writes at and after the first closer of something it did not open.
 
-    And how many brackets it leaves open.
+    And how many brackets it leaves open. A string that it leaves open needs what follows.
     """
     place = draft.plan.place
     state = replace(START, inside=place.lexed.inside, string=place.lexed.string)
     found = lex(draft.text, place.syntax, state)
     starts = [*found.unmatched[:1], *([] if found.quote_end is None else [found.quote_end])]
-    if not starts:
+    if not starts or found.string:
         return "", 0
     signs = set(found.unmatched) | {found.quote_end}
     written = "".join(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from codegen_lsp.completion.budget import Plan
 from codegen_lsp.completion.model import LoadedModel
@@ -52,15 +52,10 @@ async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> 
     """
     started = time.monotonic()
     prompt, rest = prepared.prompt, prepared.healed
-    request = GenerationRequest(
-        prompt=prompt,
-        max_new_tokens=plan.max_tokens,
-        stop_ids=tuple(dict.fromkeys((model.tokenizer.eos_id, *prepared.stop_ids))),
-        answer_prefix=prepared.answer_prefix,
-    )
     while rest:
-        request = replace(request, first_ids=model.tokenizer.continuations(rest))
-        step = await _generate(model, replace(request, prompt=prompt), rest, plan, started)
+        first = model.tokenizer.continuations(rest)
+        request = _request(model, prepared, plan, prompt, first)
+        step = await _generate(model, request, rest, plan, started)
         if isinstance(step, Generated):
             return step
         if not step.tokens:  # the engine does not choose what it was asked to
@@ -69,10 +64,33 @@ async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> 
         # What was said of the text left out becomes prompt again; the rest is chosen anew.
         prompt = Prompt(prompt.stable, (*prompt.tail, *step.tokens))
         rest = step.rest
-    request = replace(request, prompt=prompt, first_ids=())
+    request = _request(model, prepared, plan, prompt)
     plain = await _generate(model, request, "", plan, started)
     assert isinstance(plain, Generated)  # noqa: S101 - nothing was asked for that can be missed
     return plain
+
+
+def _request(
+    model: LoadedModel,
+    prepared: PreparedPrompt,
+    plan: Plan,
+    prompt: Prompt,
+    first_ids: tuple[int, ...] = (),
+) -> GenerationRequest:
+    """The job for *prompt*, no longer than what the context has room for.
+
+    An engine that is asked for more has to forget the beginning of the prompt.
+    """
+    # An answer with a context of its own begins with a mark of the engine's, and with ours.
+    taken = 1 + len(prepared.answer_prefix) if model.family.apart else len(prompt)
+    room = max(1, model.engine.info.context_length - taken)
+    return GenerationRequest(
+        prompt=prompt,
+        max_new_tokens=min(plan.max_tokens, room),
+        stop_ids=tuple(dict.fromkeys((model.tokenizer.eos_id, *prepared.stop_ids))),
+        first_ids=first_ids,
+        answer_prefix=prepared.answer_prefix,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,6 @@ async def _generate(
     if rest:
         return _Missed(tuple(said) if result.new_tokens > len(said) else (), rest)
     stopper.push(decoder.flush())
-    ran_out = result.new_tokens >= plan.max_tokens
+    ran_out = result.new_tokens >= request.max_new_tokens
     result.answer = stopper.finish(End.CUT if ran_out else End.WHOLE)
     return result

@@ -140,7 +140,9 @@ class CompletionService:
         planned = plan(place_of(context), query.trigger, self._settings)
         prepared = self._prepare(context, model, planned.max_tokens)
         stable = prepared.prompt.stable
-        source = Source.WARM if warm and stable == self._stable else Source.COLD
+        # Where nothing is stable, all of the prompt is read anew.
+        warm = warm and stable != () and stable == self._stable
+        source = Source.WARM if warm else Source.COLD
         self._stable = stable
         return _Job(context, planned, prepared, model, source, queued_ms)
 
@@ -157,9 +159,12 @@ class CompletionService:
 
 
 def _budget(model: LoadedModel, max_tokens: int) -> int:
-    """Most tokens of a prompt that leaves room for the answer, at least half of the context."""
+    """Most tokens of a prompt that leaves room for the answer, at least half of the context.
+
+    All of it where the answer has a context of its own.
+    """
     length = model.engine.info.context_length
-    return max(1, length - max_tokens, length // 2)
+    return max(1, length if model.family.apart else max(length - max_tokens, length // 2))
 
 
 def _tail(query: CompletionQuery) -> str:

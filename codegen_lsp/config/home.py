@@ -18,7 +18,12 @@ APP = "codegen-lsp"
 def home() -> Path:
     """The folder of store and logs, ``CODEGEN_LSP_HOME`` or the platform's user data folder."""
     moved = os.environ.get("CODEGEN_LSP_HOME")
-    return Path(moved).expanduser() if moved else platformdirs.user_data_path(APP, appauthor=False)
+    if not moved:
+        return platformdirs.user_data_path(APP, appauthor=False)
+    try:
+        return Path(moved).expanduser()
+    except RuntimeError:  # ~name of a user that there is not: as it is written, as shells do
+        return Path(moved)
 
 
 def models_folder() -> Path:

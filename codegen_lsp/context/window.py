@@ -16,7 +16,7 @@ from typing import Final
 __all__ = ["Window", "cut_window", "to_line_end"]
 
 SUFFIX_CHARACTERS: Final = 4096
-"""How much text after the cursor is looked at."""
+"""How much text after the cursor is looked at; whole lines, where it is more than one."""
 
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 
@@ -48,7 +48,7 @@ def cut_window(text: str, offset: int, size: int) -> Window:
     """
     edge = _left_edge(text, offset, size)
     before = text[edge:offset]
-    after = text[offset : offset + SUFFIX_CHARACTERS]
+    after = text[offset : _right_edge(text, offset)]
     line_end = _line_end(before + after[:512])
     if before.endswith("\r") and after.startswith("\n"):
         before = before[:-1]  # a cursor inside a line end stands before it
@@ -71,6 +71,17 @@ def _left_edge(text: str, offset: int, size: int) -> int:
         if not first.isspace() and first not in ")]}":
             return edge
     return next(_line_starts(text, least, offset), least)
+
+
+def _right_edge(text: str, offset: int) -> int:
+    """Where the window ends: before a line end, so that no half line looks like a whole one."""
+    edge = offset + SUFFIX_CHARACTERS
+    if edge >= len(text):
+        return len(text)
+    last = max(text.rfind(sign, offset, edge + 1) for sign in "\r\n")
+    if last > offset and text[last - 1 : last + 1] == "\r\n":
+        last -= 1
+    return last if last > offset else edge
 
 
 def _line_starts(text: str, start: int, stop: int) -> Iterator[int]:

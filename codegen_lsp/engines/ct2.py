@@ -327,7 +327,9 @@ class _Job:
 
     def wish(self, padding: Set[int]) -> GenerationRequest:
         """The request, its first token wished for among those that may be generated at all."""
-        first = tuple(i for i in self.request.first_ids if i not in padding)
+        first = self.request.first_ids
+        if not padding.isdisjoint(first):
+            first = tuple(i for i in first if i not in padding)
         self._wanted = frozenset(first)
         return replace(self.request, first_ids=first)
 

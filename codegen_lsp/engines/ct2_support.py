@@ -81,7 +81,7 @@ def attempts(
 
 def likeliest(logits: NDArray[np.float32], ids: Sequence[int]) -> Token:
     """The likeliest of *ids* under *logits* [vocabulary], with its log-probability."""
-    chosen = max(ids, key=lambda i: float(logits[i]))
+    chosen = ids[int(logits[np.asarray(ids)].argmax())]
     top = float(logits.max())
     norm = top + math.log(float(np.exp(logits - top).sum()))
     return Token(chosen, float(logits[chosen]) - norm)

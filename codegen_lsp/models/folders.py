@@ -27,6 +27,8 @@ __all__ = [
     "VERSION",
     "ModelFolder",
     "current_version",
+    "folder_called",
+    "is_folder",
     "is_whole",
     "open_as",
     "open_folder",
@@ -65,6 +67,23 @@ class ModelFolder:
     def version(self) -> str:
         """The version, derived from the content; empty for a folder outside the store's layout."""
         return self.path.name if _is_version(self.path) else ""
+
+
+def folder_called(name: str) -> Path | None:
+    """The folder that a user means by *name*; ``None`` if there is none, whatever *name* is."""
+    try:
+        folder = Path(name).expanduser()
+    except RuntimeError:  # the home of a user that there is not
+        return None
+    return folder if name and is_folder(folder) else None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether *path* is a folder; also where the system takes it for no path at all."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # too long; a zero byte
+        return False
 
 
 def open_folder(path: Path) -> ModelFolder:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from codegen_lsp.errors import HubError, ModelNotFoundError, UsageError
+from codegen_lsp.errors import HubError, ModelError, ModelNotFoundError, UsageError
 from codegen_lsp.models.catalog import Entry, find_entry, suggestions
+from codegen_lsp.models.folders import folder_called
 from codegen_lsp.models.jobs import PullRequest
 from codegen_lsp.models.store import BUNDLED, check_name
 
 __all__ = ["Source", "resolve"]
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
@@ -49,8 +49,8 @@ def resolve(request: PullRequest) -> Source:
     if entry is not None:
         _refuse_remote(entry)
         return Source(_name(request, entry.name), entry.hub_id, entry=entry)
-    folder = Path(what).expanduser()
-    if what and folder.is_dir():
+    folder = folder_called(what)
+    if folder is not None:
         folder = folder.resolve()
         return Source(_name(request, folder.name), folder=folder)
     if _HUB_ID.fullmatch(what):
@@ -77,5 +77,8 @@ def _name(request: PullRequest, default: str) -> str:
         return check_name(request.name)
     if request.adapter is not None:
         default = Path(request.adapter).name
-    name = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", default).strip("-.")[:100]
-    return name if _NAME.fullmatch(name) and name.lower() != BUNDLED else "model"
+    name = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", default).lstrip("-._")[:100].rstrip("-.")
+    try:
+        return check_name(name) if name.lower() != BUNDLED else "model"
+    except ModelError:
+        return "model"

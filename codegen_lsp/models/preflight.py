@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ __all__ = [
     "WEIGHT_BYTES",
     "amount",
     "converted_size",
+    "needs_companion",
     "read_architecture",
     "require_room",
 ]
@@ -45,6 +46,9 @@ WEIGHT_BYTES: Final[Mapping[str, float]] = {
 _SOURCE_BYTES: Final[Mapping[str, float]] = {"float16": 2.0, "bfloat16": 2.0, "float32": 4.0}
 """Bytes of a weight in a checkpoint, by its configuration's ``torch_dtype``."""
 
+SENTENCES: Final = "tokenizer.model"
+"""SentencePiece's file: none of the models has one, and it cannot be read."""
+
 _MARGIN: Final = 64 * 2**20
 """Bytes that stay free."""
 
@@ -67,6 +71,24 @@ def read_architecture(folder: Path, what: str) -> Mapping[str, Any]:
             mend=f"choose a model of one of these: {known}",
         )
     return config
+
+
+def needs_companion(there: Container[str], kind: str, what: str) -> bool:
+    """Whether the tokenizer can be made only with another repository's files.
+
+    :param there: names of the files of *what*.
+    :param kind: its architecture; empty for what CTranslate2 can read already.
+    :raises HubError: there is no tokenizer that can be read.
+    """
+    if "tokenizer.json" in there or ("vocab.json" in there and "merges.txt" in there):
+        return False
+    if kind == "llama" and SENTENCES not in there:
+        return "vocab.json" not in there
+    found = f" (found {SENTENCES})" if SENTENCES in there else ""
+    raise HubError(
+        f"{what} has no tokenizer that can be read{found}",
+        mend="choose a model with tokenizer.json, or with vocab.json and merges.txt",
+    )
 
 
 def converted_size(weights: int, config: Mapping[str, Any], compute_type: str) -> int:

@@ -6,7 +6,7 @@
 
 Knows the order of the steps, and what is asked before the first byte of weights: is it installed,
 is it a model we can run, is there room. A kill at any step leaves the store as it was and what was
-fetched where the next pull finds it: ``<home>/models/.downloads/<repository>/<commit>``.
+fetched where the next pull finds it (``downloads``).
 
 Does not know how weights are converted (the caller hands that in), HTTP (``hub``) or terminals.
 """
@@ -14,7 +14,6 @@ Does not know how weights are converted (the caller hands that in), HTTP (``hub`
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,19 +31,22 @@ from codegen_lsp.errors import (
 from codegen_lsp.models import hub, store
 from codegen_lsp.models.adopt import with_json_vocabulary
 from codegen_lsp.models.catalog import find_entry
+from codegen_lsp.models.downloads import downloads, forget, lock_name, part
+from codegen_lsp.models.folders import folder_called
 from codegen_lsp.models.hub_errors import Asked, meaning
 from codegen_lsp.models.jobs import ConversionJob, Convert, PullRequest
-from codegen_lsp.models.manifest import MANIFEST, Manifest, Origin, digest
+from codegen_lsp.models.manifest import MANIFEST, Manifest, Origin, digest, read_manifest
 from codegen_lsp.models.naming import Source, resolve
 from codegen_lsp.models.preflight import (
     ARCHITECTURES,
     WEIGHT_BYTES,
     amount,
     converted_size,
+    needs_companion,
     read_architecture,
     require_room,
 )
-from codegen_lsp.models.reporting import Reporter
+from codegen_lsp.models.reporting import Reporter, Silent
 from codegen_lsp.models.selection import (
     CONFIG,
     Selection,
@@ -61,8 +63,6 @@ __all__ = [
     "Convert",
     "PullRequest",
     "Reporter",
-    "downloads",
-    "forget_download",
     "pull",
 ]
 
@@ -95,6 +95,9 @@ class _Parts:
 
     source: Path
     origin: Origin
+    pulled: str
+    """Whose folder of downloads holds what was fetched: an id, or the name of the model."""
+
     companion: Path | None = None
     adapter: Path | None = None
     licence: str = ""
@@ -124,28 +127,6 @@ def pull(request: PullRequest, home: Path, *, convert: Convert, report: Reporter
         return _from_hub(work) if source.folder is None else _from_folder(work, source.folder)
 
 
-def downloads(home: Path, repo: str) -> Path:
-    """Where what was fetched of *repo* waits, one folder for each commit."""
-    return home / "models" / ".downloads" / repo.replace("/", "--")
-
-
-def forget_download(name: str, home: Path) -> int | None:
-    """Delete what a pull of *name* that was given up has left; returns the bytes, None for nothing.
-
-    *name* is what was to be pulled: a name of the catalog or a Hugging Face id.
-
-    :raises ModelError: it cannot be deleted.
-    """
-    entry = find_entry(name)
-    folder = downloads(home, entry.hub_id if entry is not None else name)
-    if folder.parent != downloads(home, "x").parent or not folder.is_dir():
-        return None
-    with store.locked(folder.name[:100], home):
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        _forget(folder / "any commit", home)
-    return size
-
-
 # --- From a folder -------------------------------------------------------------------------------
 
 
@@ -158,15 +139,20 @@ def _from_folder(work: _Work, folder: Path) -> ModelFolder:
         names = [path.name for path in folder.iterdir() if path.is_file()]
         selection = select(names, str(folder))
         weights = sum((folder / name).stat().st_size for name in selection.weights)
-        require_room(work.home, work.name, 0, _size_of(work, selection, folder, weights))
-        companion, adapter = _companion(work, selection, folder), _adapter(work)
+        size = _size_of(work, selection, folder, weights)
+        kind = _kind(work, selection, folder)
+        lacks = needs_companion(names, kind, str(folder))
+        require_room(work.home, work.name, 0, size)
+        _claim(work, "")
+        companion = _companion(work, work.name) if lacks else None
+        adapter = _adapter(work, work.name)
         work.report.step(f"reading {folder}")
         origin = Origin(
             folder=str(folder),
             adapter=work.request.adapter or "",
             files={name: digest(folder / name) for name in selection.names},
         )
-        return _convert(work, _Parts(folder, origin, companion, adapter))
+        return _convert(work, _Parts(folder, origin, work.name, companion, adapter))
 
 
 # --- From the hub --------------------------------------------------------------------------------
@@ -176,7 +162,7 @@ def _from_hub(work: _Work) -> ModelFolder:
     """Fetch what is needed, convert it, and forget the download."""
     repo, revision = work.source.repo, work.request.revision
     work.report.step(f"asking {hub.endpoint()} for {repo}")
-    present = _present(work)
+    present = _present(work, repo)
     try:
         remote = hub.describe(repo, revision)
     except HubError as error:
@@ -184,31 +170,62 @@ def _from_hub(work: _Work) -> ModelFolder:
             raise
         work.report.note(f"{work.name} is installed; cannot look for a newer one: {error}")
         return present[0]
+    present = present or _present(work, remote.repo)  # it may have got another name
     if present is not None and present[1].revision == remote.commit:
         work.report.note(f"{work.name} is installed already, at {remote.commit[:12]}")
         return present[0]
+    _claim(work, remote.repo)
     # Two names may be pulled from one repository at once.
-    with store.locked(downloads(work.home, remote.repo).name, work.home):
+    with store.locked(lock_name(work.home, remote.repo), work.home):
         folder = downloads(work.home, remote.repo) / remote.commit
         return _convert(work, _fetch_all(work, remote, folder))
 
 
-def _present(work: _Work) -> tuple[ModelFolder, Origin] | None:
+def _present(work: _Work, repo: str) -> tuple[ModelFolder, Origin] | None:
     """What is installed, if it is whole and but for its revision what would be installed now."""
-    model = next((m for m in store.installed(work.home) if m.name == work.name), None)
+    model = _installed(work)
     origin = None if model is None else model.manifest.origin
     if model is None or origin is None or origin.adapter != (work.request.adapter or ""):
         return None
-    entry = work.source.entry
-    same = origin.repo == work.source.repo or (entry is not None and origin.repo)
     # What came converted is stored as it came, whatever is asked for.
     stored = "model.bin" in origin.files or model.manifest.compute_type == work.request.compute_type
-    if not same or not stored:
+    if not stored or not _same(work, origin, repo):
         return None
     with contextlib.suppress(ModelDamagedError):
         store.verify(model)
         return model, origin
     return None
+
+
+def _installed(work: _Work) -> ModelFolder | None:
+    """What is installed under the name."""
+    return next((m for m in store.installed(work.home) if m.name == work.name), None)
+
+
+def _same(work: _Work, origin: Origin, repo: str) -> bool:
+    """Whether *origin* is what is pulled: *repo*, under whatever name it had or has."""
+    entry = work.source.entry
+    known = entry is not None and find_entry(origin.repo) is entry
+    return known or origin.repo in {work.source.repo, repo} - {""}
+
+
+def _claim(work: _Work, repo: str) -> None:
+    """Make sure that no model goes because one of somebody else has the same name.
+
+    Whoever gives ``--name`` means it, and who pulls his own folders again does, too.
+    """
+    model = _installed(work)
+    origin = None if model is None else model.manifest.origin
+    if origin is None or _same(work, origin, repo):
+        return
+    came, folder = origin.repo or origin.folder, work.source.folder
+    if work.request.name is None and (origin.repo or folder is None):
+        raise HubError(
+            f"{work.name} is installed already, from {came}",
+            mend=f"give --name to have both, or run: codegen-lsp models remove {work.name}",
+        )
+    if came != str(folder):
+        work.report.note(f"replacing {work.name}, which came from {came}")
 
 
 def _fetch_all(work: _Work, remote: hub.Remote, folder: Path) -> _Parts:
@@ -217,12 +234,15 @@ def _fetch_all(work: _Work, remote: hub.Remote, folder: Path) -> _Parts:
     selection = select(files, remote.repo)
     licence = _licence(work, remote)
     work.report.note(f"licence of {remote.repo}: {licence or 'not stated'}")
-    digests = dict(hub.fetch(remote, [files[CONFIG]], folder, report=work.report))
+    digests = dict(hub.fetch(remote, [files[CONFIG]], folder, report=Silent()))
     wanted = [files[name] for name in selection.names if name != CONFIG]
     weights = sum(max(files[name].size, 0) for name in selection.weights)
     missing = sum(max(file.size, 0) - _there(folder, file.name) for file in wanted)
-    require_room(work.home, work.name, missing, _size_of(work, selection, folder, weights))
-    companion, adapter = _companion(work, selection, folder), _adapter(work)
+    size = _size_of(work, selection, folder, weights)
+    lacks = needs_companion(files, _kind(work, selection, folder), remote.repo)
+    require_room(work.home, work.name, missing, size)
+    companion = _companion(work, remote.repo) if lacks else None
+    adapter = _adapter(work, remote.repo)
     work.report.step(f"fetching {len(wanted)} files of {remote.repo}, {amount(missing)}")
     digests |= hub.fetch(remote, wanted, folder, report=work.report)
     origin = Origin(
@@ -231,7 +251,7 @@ def _fetch_all(work: _Work, remote: hub.Remote, folder: Path) -> _Parts:
         adapter=work.request.adapter or "",
         files=digests,
     )
-    return _Parts(folder, origin, companion, adapter, licence)
+    return _Parts(folder, origin, remote.repo, companion, adapter, licence)
 
 
 def _licence(work: _Work, remote: hub.Remote) -> str:
@@ -248,38 +268,42 @@ def _there(folder: Path, name: str) -> int:
     return 0
 
 
-def _companion(work: _Work, selection: Selection, folder: Path) -> Path | None:
-    """The tokenizer files of another repository, where this one has only code for its own."""
-    if selection.converted or {"tokenizer.json", "vocab.json"} & {*selection.tokenizer}:
-        return None
-    if read_architecture(folder, work.name)["model_type"] != "llama":
-        return None
-    return _fetch_some(
-        work, work.source.entry.companion if work.source.entry else _COMPANION, select_tokenizer
-    )
+def _kind(work: _Work, selection: Selection, folder: Path) -> str:
+    """The architecture of a checkpoint; empty for what is converted already."""
+    if selection.converted:
+        return ""
+    return str(read_architecture(folder, work.source.repo or str(folder))["model_type"])
 
 
-def _adapter(work: _Work) -> Path | None:
+def _companion(work: _Work, pulled: str) -> Path:
+    """The tokenizer files of another repository, where a model has only code for its own."""
+    entry = work.source.entry
+    repo = entry.companion if entry is not None and entry.companion else _COMPANION
+    return _fetch_some(work, pulled, repo, select_tokenizer)
+
+
+def _adapter(work: _Work, pulled: str) -> Path | None:
     """The LoRA adapter that was named: a folder, or fetched."""
     named = work.request.adapter
     if named is None:
         return None
-    folder = Path(named).expanduser()
-    if folder.is_dir():
+    folder = folder_called(named)
+    if folder is not None:
         select_adapter([path.name for path in folder.iterdir()], named)
         return folder.resolve()
-    return _fetch_some(work, named, lambda names: select_adapter(names, named))
+    return _fetch_some(work, pulled, named, lambda names: select_adapter(names, named))
 
 
-def _fetch_some(work: _Work, repo: str, choose: Callable[[list[str]], Sequence[str]]) -> Path:
-    """The files of the newest *repo* that *choose* names, in a folder of its own."""
+def _fetch_some(
+    work: _Work, pulled: str, repo: str, choose: Callable[[list[str]], Sequence[str]]
+) -> Path:
+    """The files of the newest *repo* that *choose* names, beside what is *pulled*."""
     remote = hub.describe(repo)
     files = {file.name: file for file in remote.files}
     chosen = [files[name] for name in choose(list(files))]
-    folder = downloads(work.home, remote.repo) / remote.commit
+    folder = part(work.home, pulled, remote.repo, remote.commit)
     work.report.step(f"fetching {len(chosen)} files of {remote.repo}")
-    with store.locked(folder.parent.name[:100], work.home):
-        hub.fetch(remote, chosen, folder, report=work.report)
+    hub.fetch(remote, chosen, folder, report=work.report)
     return folder
 
 
@@ -317,20 +341,26 @@ def _convert(work: _Work, parts: _Parts) -> ModelFolder:
         work.report.step(f"installing {work.name}")
         model = store.install(out, work.home, name=work.name, move=True)
     if not work.request.keep_source:
-        for folder in (parts.source, parts.companion, parts.adapter):
-            _forget(folder, work.home)
+        forget(downloads(work.home, parts.pulled), work.home)
     return model
 
 
 def _manifest(work: _Work, parts: _Parts) -> Manifest:
-    """What is known before the conversion: the catalog's row, the repository's card."""
-    entry = work.source.entry
+    """What is known before the conversion: what it says itself, its card, the catalog's row."""
+    entry, came = work.source.entry, parts.origin.repo or parts.origin.folder
     manifest = Manifest(
+        name=work.name, context_length=_DEFAULT_CONTEXT, description=f"pulled from {came}"
+    )
+    if (parts.source / MANIFEST).is_file():
+        with contextlib.suppress(ModelDamagedError):  # of another version, or nobody's
+            manifest = read_manifest(parts.source)
+    manifest = msgspec.structs.replace(
+        manifest,
         name=work.name,
-        context_length=_DEFAULT_CONTEXT,
-        licence=parts.licence,
-        description=f"pulled from {parts.origin.repo or parts.origin.folder}",
+        licence=parts.licence or manifest.licence,
         origin=parts.origin,
+        files={},
+        checks=(),
     )
     if entry is None:
         return manifest
@@ -357,13 +387,3 @@ def _words(work: _Work, what: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise meaning(error, Asked(what, hub.endpoint())) from error
-
-
-def _forget(folder: Path | None, home: Path) -> None:
-    """Delete what was fetched of a repository, at whatever commit; nobody else's folder."""
-    top = downloads(home, "x").parent
-    if folder is None or top not in folder.parents:
-        return
-    shutil.rmtree(folder.parent, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        top.rmdir()

@@ -157,9 +157,15 @@ def _nothing(there: set[str], what: str) -> HubError:
         )
     if CONVERTED in there and CONFIG in there:
         return HubError(f"{what} has {CONVERTED} and no vocabulary", mend="choose another model")
-    foreign = sorted(name for name in there if _FOREIGN.search(name))
+    foreign = sorted(name for name in there if _FOREIGN.search(name) or _is_inside(name))
     found = f" (found {', '.join(foreign[:3])})" if foreign else ""
     return HubError(
         f"{what} has no weights that can be converted{found}",
         mend="choose one with model.safetensors or pytorch_model.bin",
     )
+
+
+def _is_inside(name: str) -> bool:
+    """Whether *name* is weights as we read them, in a folder where nobody looks for them."""
+    place, _, file = name.rpartition("/")
+    return bool(place) and any(re.fullmatch(pattern, file) for pattern, _ in WEIGHTS)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from codegen_lsp.errors import ModelDamagedError, ModelError, ModelNotFoundError
@@ -21,6 +22,8 @@ from codegen_lsp.models.folders import (
     BUNDLED,
     CURRENT,
     ModelFolder,
+    folder_called,
+    is_folder,
     open_as,
     open_folder,
     resolve,
@@ -67,7 +70,8 @@ def bundled_folder() -> Path:
 def find_model(name_or_path: str, home: Path) -> ModelFolder:
     """The model called *name_or_path*: ``bundled``, an installed name, or a folder.
 
-    An installed model wins over a folder of the same name in the working directory.
+    An installed model wins over a folder of the same name in the working directory. What was
+    pulled is found by the id it was pulled by, too.
 
     :raises ModelNotFoundError: there is no such name or folder.
     :raises ModelDamagedError: there is, and something in it is missing or truncated.
@@ -78,21 +82,35 @@ def find_model(name_or_path: str, home: Path) -> ModelFolder:
         stored = _stored(name_or_path, home)
         if stored is not None:
             return stored
-    path = Path(name_or_path).expanduser()
-    if name_or_path and path.is_dir():
+    path = folder_called(name_or_path)
+    if path is not None:
         return open_folder(path)
-    model = next((m for m in installed(home) if m.manifest.name == name_or_path), None)
+    models = installed(home)
+    model = next((m for m in models if m.manifest.name == name_or_path), None)
+    model = model or _pulled_as(name_or_path, models)
     if model is not None:
         verify(model)
         return model
     raise _not_found(name_or_path, home)
 
 
+def _pulled_as(name: str, models: list[ModelFolder]) -> ModelFolder | None:
+    """The model that a pull of *name*, a Hugging Face id or the catalog's, has installed."""
+    entry = find_entry(name)
+    for model in models:
+        origin = model.manifest.origin
+        if origin is None or origin.adapter or not origin.repo:
+            continue
+        if origin.repo == name or (entry is not None and find_entry(origin.repo) is entry):
+            return model
+    return None
+
+
 def _stored(name: str, home: Path) -> ModelFolder | None:
     """The model installed as *name*, whole; ``None`` if there is none."""
     folder = models_of(home) / name
     tried: Path | None = None
-    while name not in ("", ".", "..") and folder.is_dir():
+    while name not in ("", ".", "..") and is_folder(folder):
         path = resolve(folder)
         try:
             return open_as(path, name)
@@ -153,17 +171,18 @@ def occupied(name: str, home: Path) -> tuple[int, Path]:
     return _bytes_in(folder), folder
 
 
-def remove(name: str, home: Path) -> int:
+def remove(name: str, home: Path, on_wait: Callable[[], None] | None = None) -> int:
     """Remove the model installed as *name*; returns the bytes that are free now.
 
     It vanishes at once, whole. A model that is damaged can be removed, too; of a link only the
     link is removed.
 
+    :param on_wait: called if another process changes the model, before waiting for it.
     :raises ModelNotFoundError: there is none of that name.
     :raises ModelError: it came with the package, or the store cannot be written.
     """
     folder = _removable(name, home)
-    with locked(name, home), writing(home):
+    with locked(name, home, on_wait), writing(home):
         sweep(home)
         size = _bytes_in(folder)
         with contextlib.suppress(FileNotFoundError):  # another process was faster
@@ -175,7 +194,8 @@ def _removable(name: str, home: Path) -> Path:
     models = installed(home)
     folder = models_of(home) / name
     hidden = not name or name.startswith(".") or Path(name).name != name
-    if not hidden and (folder.is_dir() or folder.is_symlink()):
+    links = (path for path, _ in stored_folders(home) if path.is_symlink())
+    if not hidden and (is_folder(folder) or folder in links):
         return folder
     if name == BUNDLED or (models and models[0].name == BUNDLED == _handle(name, models)):
         raise ModelError("the bundled model cannot be removed", mend="it is part of codegen-lsp")

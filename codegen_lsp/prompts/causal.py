@@ -10,7 +10,8 @@ their text again; whoever generates sees to that, and generates from the whole p
 does not work out. Blanks after a line end are left alone: indentation is exact as it stands.
 
 *Snippets.* Code from other places stands before the window as comments, headed by where it is
-from, sorted by that, so that a prompt's beginning changes only when the choice does.
+from, sorted by that (then by text), so that a prompt's beginning changes only when the choice
+does.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _snippets(context: CompletionContext, tokenizer: CodeTokenizer, limit: int) 
 
     What is cut is the end, so that a longer window does not move the prompt's beginning.
     """
-    ordered = sorted(context.snippets, key=lambda snippet: snippet.path)
+    ordered = sorted(context.snippets, key=lambda snippet: (snippet.path, snippet.text))
     lines = [line for one in ordered for line in _commented(one, context.line_comment)]
     end = tokenizer.encode("\n")
     ids = whole_lines(tokenizer.encode("\n".join(lines)), tokenizer, limit - 1 - len(end))

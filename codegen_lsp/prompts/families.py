@@ -31,6 +31,9 @@ class Family:
     prepare: Prepare
     """A context, the tokenizer and the most tokens allowed, to a prompt."""
 
+    apart: bool = False
+    """Whether prompt and answer have a context each, as an encoder-decoder's do."""
+
 
 FAMILIES: Final[Mapping[str, Family]] = {
     "causal": Family("causal", causal.prepare),
@@ -38,7 +41,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "codegen25": Family("codegen25", functools.partial(infill.prepare, "codegen25")),
     "starcoder": Family("starcoder", functools.partial(infill.prepare, "starcoder")),
     "santacoder": Family("santacoder", functools.partial(infill.prepare, "santacoder")),
-    "codet5p": Family("codet5p", functools.partial(infill.prepare, "codet5p")),
+    "codet5p": Family("codet5p", functools.partial(infill.prepare, "codet5p"), apart=True),
 }
 
 

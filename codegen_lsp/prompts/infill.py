@@ -11,7 +11,7 @@ trained on as well (the encoder-decoder excepted).
 *Stable and tail.* The stable part is the beginning of the text before the cursor. Everything
 else, the text after the cursor and the marks included, follows what is being typed, so it is the
 tail; it is as long as it must be, and ``causal.LONGEST_TAIL`` limits only its part before the
-cursor.
+cursor. An encoder reads every token in the light of all others, so nothing of its prompt is stable.
 
 *Healing.* CodeGen2 and 2.5 learned to fill in spans of whole tokens, so that their answers never
 begin inside one: what a cursor cuts in two is held back as in a causal prompt, and the answer is
@@ -56,8 +56,8 @@ class Format:
     behind: tuple[str, ...]
     """Behind the text after the cursor."""
 
-    stops: tuple[str, ...]
-    """What ends an answer; a name with ``*`` at its end stands for all that begin like it."""
+    ends: tuple[str, ...]
+    """What the model was trained to end an answer with; every other mark ends it as well."""
 
     answer: tuple[str, ...] = ()
     """What the decoder of an encoder-decoder is given as the beginning of its answer."""
@@ -73,7 +73,7 @@ _MASKED: Final = Format(
     before=(),
     between=("<mask_1>",),
     behind=(END_OF_TEXT, "<sep>", "<mask_1>"),
-    stops=("<eom>", END_OF_TEXT, "<sep>", "<mask_*"),
+    ends=("<eom>",),
     heals=True,
 )
 
@@ -84,19 +84,19 @@ FORMATS: Final[Mapping[str, Format]] = {
         before=("<fim_prefix>",),
         between=("<fim_suffix>",),
         behind=("<fim_middle>",),
-        stops=(END_OF_TEXT, "<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+        ends=(END_OF_TEXT,),
     ),
     "santacoder": Format(
         before=("<fim-prefix>",),
         between=("<fim-suffix>",),
         behind=("<fim-middle>",),
-        stops=(END_OF_TEXT, "<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
+        ends=(END_OF_TEXT,),
     ),
     "codet5p": Format(
         before=("<s>",),
         between=("<extra_id_0>",),
         behind=("</s>",),
-        stops=("<extra_id_1>", "</s>"),
+        ends=("<extra_id_1>", "</s>"),
         answer=("<extra_id_0>",),
         continues=False,
     ),
@@ -121,9 +121,10 @@ def prepare(
         prepared = causal.prepare(context, tokenizer, budget)
     else:
         prepared = _filled(form, context, suffix, tokenizer, room - len(suffix))
+    # A mark is no text: with any of them, the name of the next file for one, an answer has ended.
     return replace(
         prepared,
-        stop_ids=_stops(form, tokenizer),
+        stop_ids=tuple(tokenizer.special_ids.values()),
         answer_prefix=_ids(form.answer, tokenizer),
     )
 
@@ -144,6 +145,8 @@ def _filled(
     rest = (*_ids(form.between, tokenizer), *suffix, *_ids(form.behind, tokenizer))
 
     def whole(ids: Sequence[int]) -> Prompt:
+        if not form.continues:
+            return Prompt((), (*before, *ids, *rest))
         cut = split([*before, *ids], tokenizer)
         return Prompt(cut.stable, cut.tail + rest)
 
@@ -173,7 +176,7 @@ def _prefix(text: str, tokenizer: CodeTokenizer, room: int) -> list[int]:
 
 def _marks(form: Format, tokenizer: CodeTokenizer) -> tuple[int, ...]:
     """The ids of the marks around the texts, which are in no other vocabulary."""
-    _ids(tuple(name for name in form.stops if not name.endswith("*")), tokenizer)
+    _ids(form.ends, tokenizer)
     return _ids(form.before + form.between + form.behind, tokenizer)
 
 
@@ -186,14 +189,3 @@ def _ids(names: tuple[str, ...], tokenizer: CodeTokenizer) -> tuple[int, ...]:
             mend="install the model again, or mend the family in its manifest",
         )
     return tuple(number for name in names if (number := found[name]) is not None)
-
-
-def _stops(form: Format, tokenizer: CodeTokenizer) -> tuple[int, ...]:
-    """The ids that end an answer, each once."""
-    exact = {name for name in form.stops if not name.endswith("*")}
-    begun = tuple(name[:-1] for name in form.stops if name.endswith("*"))
-    return tuple(
-        number
-        for name, number in tokenizer.special_ids.items()
-        if name in exact or (begun and name.startswith(begun))
-    )

@@ -65,11 +65,11 @@ class CodeTokenizer:
 
         :raises ModelDamagedError: ``tokenizer.json`` is missing, unreadable, or of another kind.
         """
-        from tokenizers import Tokenizer, decoders
+        from tokenizers import decoders
 
         path = folder / "tokenizer.json"
         try:
-            tokenizer = Tokenizer.from_str(_with_marks(path.read_text(encoding="utf-8")))
+            tokenizer = _with_marks(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ModelDamagedError(f"{path} is missing", mend="install the model again") from None
         except Exception as error:  # the library raises plain Exception for a bad file
@@ -201,20 +201,22 @@ def _cut(text: str) -> int:
     return 0
 
 
-def _with_marks(content: str) -> str:
-    """A ``tokenizer.json`` in which every added token that is a mark is special.
+def _with_marks(content: str) -> Tokenizer:
+    """The tokenizer of a ``tokenizer.json``; every added token that is a mark is special.
 
     Else a document that holds the letters ``<fim-prefix>`` would hold the mark, and an answer's
     end would be shown as text.
     """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(content)
+    added = tokenizer.get_added_tokens_decoder().values()
+    if all(token.special or not _MARK.fullmatch(token.content) for token in added):
+        return tokenizer  # seldom otherwise, so that a large file is not read twice
     document: Any = json.loads(content)
-    added = document.get("added_tokens") if isinstance(document, dict) else None
-    plain = [t for t in added or () if not t["special"] and _MARK.fullmatch(t["content"])]
-    if not plain:
-        return content
-    for token in plain:
-        token["special"] = True
-    return json.dumps(document)
+    for entry in document["added_tokens"]:
+        entry["special"] = entry["special"] or bool(_MARK.fullmatch(entry["content"]))
+    return Tokenizer.from_str(json.dumps(document))
 
 
 def _configured_end(folder: Path) -> str | None:
@@ -240,15 +242,20 @@ def byte_alphabet() -> dict[str, int]:
 
 
 def _token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
-    """What each token stands for; special tokens for nothing."""
+    """What each token stands for; special tokens for nothing.
+
+    A character that stands for no byte is left out. Fifty thousand names are read at each start:
+    the alphabet's characters become those of Latin-1, whose numbers are the bytes.
+    """
     alphabet = byte_alphabet()
-    added = tokenizer.get_added_tokens_decoder()
-    table: dict[int, bytes] = {}
-    for name, token in tokenizer.get_vocab(with_added_tokens=True).items():
-        if token in added:
-            table[token] = b"" if added[token].special else added[token].content.encode()
-        else:
-            table[token] = bytes(alphabet[character] for character in name if character in alphabet)
+    latin: dict[int, str | None] = dict.fromkeys(range(256))
+    latin |= {ord(character): chr(byte) for character, byte in alphabet.items()}
+    table = {
+        token: name.translate(latin).encode("latin-1", "ignore")
+        for name, token in tokenizer.get_vocab(with_added_tokens=True).items()
+    }
+    for token, added in tokenizer.get_added_tokens_decoder().items():
+        table[token] = b"" if added.special else added.content.encode()
     return table
 
 

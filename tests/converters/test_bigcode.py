@@ -71,6 +71,17 @@ def test_a_repeated_head_is_ignored(tmp_path: Path) -> None:
     check_reference(ARCHITECTURE, copied, TOKENS, made.logits(TOKENS))
 
 
+def test_the_head_in_place_of_the_embedding(tmp_path: Path) -> None:
+    """Files of safetensors keep a tied tensor under one name, and not every program the same."""
+    made = make_checkpoint("GPTBigCodeForCausalLM", tmp_path, **TINY)
+    made.tensors["lm_head.weight"] = made.tensors.pop("transformer.wte.weight")
+    check_reference(ARCHITECTURE, made, TOKENS, made.logits(TOKENS))
+    folder = write_ct2(ARCHITECTURE, made.tensors, made.config, tmp_path / "ct2")
+    check_logits(decoder_logits(folder, TOKENS), made.logits(TOKENS))
+    made.config["tie_word_embeddings"] = False
+    check_tensors(ARCHITECTURE, made, "no tensor 'transformer.wte.weight'")
+
+
 def test_a_tied_head_is_stored_once(tmp_path: Path) -> None:
     """The file of a model whose head is its embedding is smaller by the embedding."""
     sizes = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,6 +202,25 @@ def test_whether_text_is_cut_alike_is_told() -> None:
     """GPT-2's rules are llama.cpp's, too; the bundled model's own are not."""
     assert is_exact(test_data("codegen_tokenizer") / "tokenizer.json")
     assert not is_exact(BUNDLED / "tokenizer.json")
+
+
+OWN_RULES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a blank before the text": lambda t: t["pre_tokenizer"].update(add_prefix_space=True),
+    "a normal form": lambda t: t.update(normalizer={"type": "NFC"}),
+    "whole words first": lambda t: t["model"].update(ignore_merges=True),
+    "a token that takes the blank before it": lambda t: t["added_tokens"][0].update(lstrip=True),
+}
+"""What a tokenizer of GPT-2's cut may do that llama.cpp does not."""
+
+
+@pytest.mark.parametrize("rule", OWN_RULES)
+def test_rules_that_llama_cpp_lacks_are_told(tmp_path: Path, rule: str) -> None:
+    """Each alone makes the tokens of some text differ."""
+    path = test_data("codegen_tokenizer") / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    OWN_RULES[rule](content)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    assert not is_exact(tmp_path / "tokenizer.json")
 
 
 def test_k_quants_are_pointed_to_llama_quantize(tiny: Tiny, tmp_path: Path) -> None:

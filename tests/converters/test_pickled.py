@@ -90,6 +90,39 @@ def test_masks_are_named_and_not_read(tmp_path: Path) -> None:
     assert others == {"mask", "n"}
 
 
+def test_buffers_that_repeat_a_value_are_named_and_not_read(tmp_path: Path) -> None:
+    """An expanded mask or number claims more than it holds; the weights beside it are read."""
+    content = {
+        "a": WHOLE,
+        "mask": tensor(storage("BoolStorage", "1", 1), 0, (1 << 40,), (0,)),
+        "scale": tensor(storage("FloatStorage", "0", 24), 0, (1 << 40, 4), (0, 1)),
+    }
+    path = write_archive(tmp_path / "m.bin", content, {"0": FLOATS})
+    tensors, others = open_pickled(path)
+    assert set(tensors) == {"a"}
+    assert others == {"mask", "scale"}
+    assert np.array_equal(tensors["a"], FLOATS.reshape(4, 6))
+
+
+def test_the_state_of_a_module(tmp_path: Path) -> None:
+    """As ``torch.save`` writes it: an ordered dictionary with ``_metadata``, and buffers."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    module = torch.nn.Linear(4, 3).half()
+    module.register_buffer("causal_mask", torch.tril(torch.ones((4, 4), dtype=torch.uint8)))
+    module.register_buffer("mask", torch.ones((1, 1), dtype=torch.bool).expand(4, 4))
+    module.register_buffer("masked_bias", torch.tensor(-1e9))
+    state = module.state_dict()
+    assert state._metadata
+    for new in (True, False):
+        path = tmp_path / f"{new}.bin"
+        torch.save(state, path, _use_new_zipfile_serialization=new)
+        tensors, others = open_pickled(path)
+        assert set(tensors) == {"weight", "bias", "masked_bias"}
+        assert others == {"causal_mask", "mask"}
+        assert tensors["weight"].dtype == np.float16
+        assert np.array_equal(tensors["weight"], state["weight"].numpy())
+
+
 def test_weights_below_state_dict_and_parameters(tmp_path: Path) -> None:
     """Trainers wrap the weights; both wrappings are seen through."""
     hooks = Call(Global("collections", "OrderedDict"), ())
@@ -172,7 +205,7 @@ F = storage("FloatStorage", "0", 24)
 WRONG: dict[str, tuple[Any, str]] = {
     "a view beyond its storage": ({"a": tensor(F, 20, (2, 3), (3, 1))}, "reaches beyond"),
     "a stride beyond its storage": ({"a": tensor(F, 0, (2, 3), (30, 1))}, "reaches beyond"),
-    "a view repeated without end": ({"a": tensor(F, 0, (1 << 40,), (0,))}, "reaches beyond"),
+    "a view repeated without end": ({"a": tensor(F, 0, (1 << 40,), (0,))}, "holds no tensors"),
     "a negative stride": ({"a": tensor(F, 3, (2,), (-1,))}, "impossible shape"),
     "more strides than axes": ({"a": tensor(F, 0, (2,), (1, 1))}, "reaches beyond"),
     "a storage with fewer bytes": (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +19,20 @@ from codegen_lsp.converters.checkpoint import open_checkpoint
 from codegen_lsp.converters.hf_folder import write_folder
 from codegen_lsp.converters.pipeline import TARGETS, check, convert_to
 from codegen_lsp.converters.shape import Shape
-from codegen_lsp.errors import CodegenError, ConversionError, ModelNotFoundError, UsageError
+from codegen_lsp.errors import (
+    CodegenError,
+    ConversionError,
+    ModelError,
+    ModelNotFoundError,
+    UsageError,
+)
 from codegen_lsp.models.manifest import MANIFEST, Check, read_manifest, write_manifest
 from codegen_lsp.models.reporting import Silent
 from codegen_lsp.models.store import install, open_folder
 from codegen_lsp.models.store import verify as verify_folder
+from tests.support.data import test_data
 from tests.support.jaxformer import write_checkpoint
+from tests.support.published import publish
 from tests.support.tiny import SHAPE, Tiny, Weights, make_tiny
 
 
@@ -189,6 +199,113 @@ def test_what_cannot_be_converted(tiny: Tiny, tmp_path: Path, case: str) -> None
         convert_to(source, to, out, quantization=kind, home=tmp_path / "home", report=Silent())
     assert "\n" not in str(caught.value)
     assert {path.name for path in tmp_path.iterdir()} == {"empty"}
+
+
+def test_codegen25_takes_a_companion(tmp_path: Path) -> None:
+    """Its tokenizer is published as a program: it is built on the vocabulary that is named, whose
+    own lacks the marks of infilling."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    publish(source, "codegen25")
+    with pytest.raises(ConversionError, match="--tokenizer"):
+        convert_to(
+            str(source), "ct2", out, quantization="", home=tmp_path / "home", report=Silent()
+        )
+    assert not out.exists()
+    convert_to(
+        str(source),
+        "ct2",
+        out,
+        quantization="float32",
+        home=tmp_path / "home",
+        report=Silent(),
+        tokenizers=test_data("codegen_tokenizer"),
+    )
+    assert open_folder(out).manifest.family == "codegen25"
+    vocabulary = json.loads((out / "vocabulary.json").read_text(encoding="utf-8"))
+    assert vocabulary[51199] == "<mask_1>"
+
+
+def test_a_checkpoint_without_a_tokenizer_is_checked(tiny: Tiny, tmp_path: Path) -> None:
+    """JAXFORMER saves none: the converted model's tells what to compare on."""
+    source, out = jaxformer(tiny, tmp_path / "source"), tmp_path / "out"
+    convert_to(
+        str(source),
+        "hf",
+        out,
+        quantization="",
+        home=tmp_path / "home",
+        report=Silent(),
+        tokenizers=tiny.hf,
+    )
+    assert check(str(source), out, home=tmp_path / "home", report=Silent())
+
+
+@pytest.mark.parametrize("what", ["check", "convert"])
+def test_scratch_on_another_file_system_holds_no_second_checkpoint(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Temporary files often lie in memory: weights are not copied for want of a tokenizer."""
+    source = parts_of_tokenizer(tiny, tmp_path / "source")
+    copied = []
+
+    def other_file_system(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    def copyfile(path: Path, target: Path) -> Path:
+        copied.append(Path(path).name)
+        Path(target).write_bytes(Path(path).read_bytes())
+        return Path(target)
+
+    monkeypatch.setattr(os, "link", other_file_system)
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    if what == "check":
+        check(str(source), tiny.ct2, home=tmp_path, report=Silent())
+    else:
+        out = tmp_path / "out"
+        convert_to(str(source), "ct2", out, quantization="", home=tmp_path, report=Silent())
+    assert "model.safetensors" not in copied
+
+
+def unreadable_source(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tiny.hf / "config.json"))
+
+    monkeypatch.setattr(pipeline, "_as_hf_folder", denied)
+
+
+def no_scratch(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tiny.hf / "config.json"))
+
+    monkeypatch.setattr(pipeline, "_as_hf_folder", full)
+
+
+WORK: dict[str, Callable[[str, Path, Path], object]] = {
+    "check": lambda source, ct2, out: check(source, ct2, home=out.parent, report=Silent()),
+    "convert": lambda source, ct2, out: convert_to(
+        source, "hf", out, quantization="", home=out.parent, report=Silent()
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [(unreadable_source, "cannot read .*config.json"), (no_scratch, "cannot write in .*No space")],
+)
+@pytest.mark.parametrize("what", WORK)
+def test_what_the_file_system_refuses(
+    tiny: Tiny,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[[Tiny, Path, pytest.MonkeyPatch], None],
+    says: str,
+    what: str,
+) -> None:
+    """One line that names the right place, whoever asks."""
+    fault(tiny, tmp_path, monkeypatch)
+    with pytest.raises(ModelError, match=says):
+        WORK[what](str(tiny.hf), tiny.ct2, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(tiny: Tiny, tmp_path: Path) -> None:

@@ -99,6 +99,19 @@ def test_copies_of_the_embedding_are_ignored(tmp_path: Path) -> None:
     check_reference(ARCHITECTURE, copied, TOKENS, teacher_forced(made, TOKENS))
 
 
+@pytest.mark.parametrize(
+    "name", ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"]
+)
+def test_the_embedding_under_another_name(tmp_path: Path, name: str) -> None:
+    """Files of safetensors keep a tied tensor under one name, and not every program the same."""
+    made = make_checkpoint("T5ForConditionalGeneration", tmp_path, **TINY)
+    expected = teacher_forced(made, TOKENS)
+    made.tensors[name] = made.tensors.pop("shared.weight")
+    check_reference(ARCHITECTURE, made, TOKENS, expected)
+    folder = write_ct2(ARCHITECTURE, made.tensors, made.config, tmp_path / "ct2")
+    check_logits(seq2seq_logits(folder, TOKENS), expected)
+
+
 PUBLISHED: dict[str, Any] = {
     "architectures": ["T5ForConditionalGeneration"],
     "bos_token_id": 1,

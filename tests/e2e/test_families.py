@@ -1,12 +1,14 @@
 """Every family, from the hub to the editor: pulled, converted, compared, and answering.
 
-Tiny checkpoints in the published layouts stand behind the catalog's names. Those with a head of
-their own are taught one line, so that what the server shows can be told beforehand.
+Tiny checkpoints in the published layouts stand behind the catalog's names. They are taught one line
+for the end of a document and another for a place within it, so that what the server shows tells
+which prompt was read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import subprocess
 import sys
@@ -43,40 +45,78 @@ MODELS = {
 """The catalog's name, by published layout."""
 
 PREFIX = "def add(first, second):\n    "
-SUFFIX = "\n\n\ndef other():\n    pass\n"
-LINE = "return first + second"
+SUFFIX = "\nother()\n"
+LINE, FILLED = "return first + second", "pass"
+"""What follows the end of a document, and what is missing where a mark stands."""
 
-TAUGHT = {
-    "codegen1": (
-        ("transformer.wte.weight", "lm_head.weight", "transformer.ln_f.weight"),
-        ("out_proj.weight", "fc_out.weight", "fc_out.bias", "lm_head.bias", "ln_f.bias"),
+MARKS = {
+    "codegen2": ("<mask_1>", "<eom>"),
+    "codegen25": ("<mask_1>", "<eom>"),
+    "starcoder": ("<fim_middle>", "<|endoftext|>"),
+    "santacoder": ("<fim-middle>", "<|endoftext|>"),
+    "codet5p": ("<extra_id_0>", "<extra_id_1>"),
+}
+"""What an answer stands behind, and its end."""
+
+HEADS = {
+    "codegen1": ("transformer.wte.weight", "transformer.ln_f.weight", "lm_head.weight"),
+    "codegen25": ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"),
+}
+HEADS["codegen2"] = HEADS["codegen1"]
+"""Embedding, last norm and head of those that have one."""
+
+LAYERS = {
+    "starcoder": (
+        ("transformer.wte.weight", "transformer.ln_f.weight"),
+        ("transformer.h.0.mlp.c_fc.weight", "transformer.h.0.mlp.c_proj.weight"),
     ),
-    "codegen25": (
-        ("model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"),
-        ("o_proj.weight", "down_proj.weight"),
+    "codet5p": (
+        ("shared.weight", "decoder.final_layer_norm.weight"),
+        tuple(f"decoder.block.0.layer.2.DenseReluDense.{name}.weight" for name in ("wi", "wo")),
     ),
 }
-TAUGHT["codegen2"] = TAUGHT["codegen1"]
-"""Embedding, head and last norm; and the ends of the names of what says nothing."""
+LAYERS["santacoder"] = LAYERS["starcoder"]
+"""Embedding and last norm of those whose embedding is their head; a layer's ways in and out."""
+
+QUIET = (
+    *(".bias", "wpe.weight", "out_proj.weight", "fc_out.weight", "o_proj.weight"),
+    *("down_proj.weight", "c_proj.weight", "c_fc.weight", ".o.weight", ".wi.weight", ".wo.weight"),
+)
+"""The ends of the names of whatever else has a say, and is to have little."""
+
+
+def pairs(family: str, tokenizer: CodeTokenizer) -> list[tuple[int, int]]:
+    """Each token and what follows it: behind the prefix ``LINE``, behind a mark ``FILLED``."""
+    chains = [[tokenizer.encode(PREFIX)[-1], *tokenizer.encode(LINE), tokenizer.eos_id]]
+    if family in MARKS:
+        mark, end = (tokenizer.id_of(name) for name in MARKS[family])
+        assert mark is not None
+        assert end is not None
+        chains.append([mark, *tokenizer.encode(FILLED), end])
+    found = [pair for chain in chains for pair in itertools.pairwise(chain)]
+    assert len(dict(found)) == len(found), "a table has one successor for each token"
+    return found
 
 
 def teach(folder: Path, family: str, tokenizer: CodeTokenizer) -> None:
-    """Make the checkpoint a table: after the end of a prompt comes ``LINE``, then the end."""
-    (embedding, head, norm), silent = TAUGHT[family]
-    line = tokenizer.encode(LINE)
-    assert len(set(line)) == len(line), "a table has one successor for each token"
-    mask, end_of_mask = tokenizer.id_of("<mask_1>"), tokenizer.id_of("<eom>")
-    starts = {tokenizer.encode(PREFIX)[-1]} | ({mask} if mask is not None else set())
-    end = tokenizer.eos_id if end_of_mask is None else end_of_mask
-    pairs = [*((start, line[0]) for start in starts), *zip(line, [*line[1:], end], strict=True)]
+    """Make the checkpoint a table of :func:`pairs`; what it was before can still be told."""
+    table = pairs(family, tokenizer)
+    at = {token: place for place, token in enumerate(dict.fromkeys(itertools.chain(*table)))}
     tensors = load_file(folder / "model.safetensors")
+    embedding, norm = (HEADS[family][:2]) if family in HEADS else LAYERS[family][0]
     for name in tensors:
-        if name.endswith(silent) or name in (embedding, head):
-            tensors[name] = np.zeros_like(tensors[name])
-    tensors[norm] = np.ones_like(tensors[norm])
-    for at, (token, successor) in enumerate(pairs):
-        tensors[embedding][token, at] = 1
-        tensors[head][successor, at] = 20
+        if name.endswith(QUIET) or name in (embedding, "lm_head.weight"):
+            tensors[name] = tensors[name] * (4 / tensors[embedding].shape[1])
+    for token, place in at.items():
+        tensors[embedding][token] = np.eye(1, tensors[embedding].shape[1], place)
+    tensors[norm][:] = 1 if family in HEADS else 16
+    for token, successor in table:
+        if family in HEADS:
+            tensors[HEADS[family][2]][successor, at[token]] = 4
+            continue
+        enter, leave = LAYERS[family][1]
+        tensors[enter][at[token], at[token]] = 1
+        tensors[leave][at[successor], at[token]] = 4
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -102,8 +142,7 @@ def pulled(
     family = str(request.param)
     scratch = tmp_path_factory.mktemp(family)
     folder, home = publish(scratch / "published", family, dtype="float32"), scratch / "home"
-    if family in TAUGHT:
-        teach(folder, family, tokenizer_of(folder, scratch / "tokenizer", companion))
+    teach(folder, family, tokenizer_of(folder, scratch / "tokenizer", companion))
     entry = find_entry(MODELS[family])
     assert entry is not None
     with running() as hub:
@@ -186,7 +225,7 @@ def test_the_engine_writes_what_the_checkpoint_does(
 
 @pytest.mark.parametrize("suffix", ["", SUFFIX], ids=["at the end", "in the middle"])
 def test_the_server_shows_it(pulled: tuple[str, Path, Path], suffix: str) -> None:
-    """Over stdio, by the name it was installed under; random weights may suggest nothing."""
+    """Over stdio, by the name it was installed under; within a document what is missing there."""
     family, _, home = pulled
     client = RawClient(real_command(), CODEGEN_LSP_HOME=str(home))
     try:
@@ -196,5 +235,5 @@ def test_the_server_shows_it(pulled: tuple[str, Path, Path], suffix: str) -> Non
         assert not any("ERROR" in line or "Traceback" in line for line in client.errors)
     finally:
         client.end()
-    if family in TAUGHT:
-        assert [item["insertText"] for item in items] == [LINE]
+    fills = family == "codet5p" or (bool(suffix) and family in MARKS)
+    assert [item["insertText"] for item in items] == [FILLED if fills else LINE]

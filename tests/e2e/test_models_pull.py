@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen_lsp.models.pull import downloads
+from codegen_lsp.models.downloads import downloads
 from codegen_lsp.models.store import installed
 from tests.support.hub import Hub, environment, running
 from tests.support.published import publish

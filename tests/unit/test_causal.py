@@ -102,6 +102,12 @@ def test_snippets_are_comments_before_the_window(sign: str) -> None:
         assert snippets_in("y = ", *order, sign=sign) == f"<|endoftext|>{said}y = "
 
 
+def test_two_snippets_of_one_file_have_an_order() -> None:
+    """Whoever finds them first, the prompt begins the same."""
+    one, two = (Snippet("a.py", "python", text) for text in ("x = 1\n", "y = 2\n"))
+    assert snippets_in("z", one, two) == snippets_in("z", two, one)
+
+
 def test_a_path_with_a_line_break_stays_a_comment() -> None:
     """Nothing of a snippet becomes code."""
     said = snippets_in("y", Snippet("a\nb\r.py", "python", "z"))

@@ -67,12 +67,31 @@ def check(code: str, said: str, after: str | None, **how: object) -> None:
         ("f(¦bar)", "bar", None),
         ("f(¦bar)", "a, ", "f(a, bar)"),
         ("f(¦)\n", "a)\n", "f(a)"),
+        # a string that the answer leaves open is closed by what follows
+        ("x = ['¦',", "a', 'b", "x = ['a', 'b',"),
+        ("x = f('¦')", "a', b, 'c", "x = f('a', b, 'c')"),
+        ("x = f('¦')", "a', 'b'", "x = f('a', 'b')"),
+        # a bracket that the answer opens and closes is not the document's
+        ("return bin(¦)[2:]", "sum(str(n))", "return bin(sum(str(n)))[2:]"),
+        ("return bin(¦)[2:]", "n)", "return bin(n)[2:]"),
+        ("return ¦)[2:]", "bin(n)", "return bin(n)[2:]"),
+        # the next line is said again only where the whole line would be
+        ("x = f(a¦, 1)\nx = f(abcdefghijkl)", "bcd", "x = f(abcd, 1)"),
+        ("x = f(a¦\nx = f(abcdefghijkl)", "bcdefgh", None),
         # brackets that nothing opened
         ("x = ¦", "a) + b", "x = a"),
         ("x = f(¦", "a) + b)", "x = f(a) + b"),
         # blanks
         ("return ¦", " x", "return x"),
         ("return¦", " x  ", "return x"),
+        ("x = ¦_b", "await ", "x = await _b"),
+        ("x = ¦+ b", "a ", "x = a + b"),
+        ("¦ = b", "self.a ", "self.a = b"),
+        ("x = ¦> b", "a ", "x = a > b"),
+        ("f('¦' + b)", "say ", "f('say ' + b)"),
+        ('¦"b"', "a = ", 'a = "b"'),
+        ("f(¦)", "a ", "f(a)"),
+        ('f("¦")', "a ", 'f("a")'),
         # too little, or nothing new
         ("x = ¦", "  \n", None),
         ("a = 1\n¦", "a = 1", None),

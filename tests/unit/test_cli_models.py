@@ -32,7 +32,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with one pulled model, one of nobody's and one that was put there by hand."""
     place = tmp_path_factory.mktemp("prepared")
     home = place / "home"
-    origin = Origin(repo="Salesforce/codegen-350M-mono", revision="a" * 40, files={"x.bin": "0"})
+    origin = Origin(repo="Salesforce/codegen-350M-mono", revision="a" * 40, files={"x_y": "0"})
     check = Check(name="int8 against numpy", max_abs=0.0123, agreement=0.995, divergence=3e-5)
     given: Mapping[str, Any] = {
         "parameters": 356_712_448,
@@ -181,13 +181,14 @@ def test_info_of_an_installed_model(capsys: Capture, home: Path) -> None:
         f"version: {find_model('mine', home).version}",
         "origin repo: Salesforce/codegen-350M-mono",
         f"origin revision: {'a' * 40}",
+        "origin files x_y: 0",
         "check: int8 against numpy: differs by at most 0.012, same likeliest token in 99.50%,"
         " divergence 3e-05",
         "description: -",
     ):
         assert line in text.splitlines()
     described = json.loads(shown(capsys, "info", "mine", "--json"))
-    assert described["origin"]["files"] == {"x.bin": "0"}
+    assert described["origin"]["files"] == {"x_y": "0"}
     assert described["checks"][0]["agreement"] == 0.995
     assert described["memory_bytes"] > 356_712_448
 
@@ -224,6 +225,7 @@ def test_info_of_a_published_model_under_another_name(capsys: Capture) -> None:
         ("codegen2-1", "codegen2-1B"),
         ("qqqqq", "see: models list"),
         ("./nowhere", "no folder './nowhere'"),
+        ("~nobody-of-that-name/x", "no folder"),
         ("", "no model ''"),
     ],
 )
@@ -373,7 +375,6 @@ def test_help_is_cheap() -> None:
         (9_950, "10 kB"),
         (999_499, "999 kB"),
         (999_500, "1.0 MB"),
-        (356_712_448, "357 MB"),
         (20_599_676_928, "21 GB"),
         (10**16, "10000 TB"),
     ],
@@ -384,8 +385,7 @@ def test_sizes_in_words(number: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "?"), (6_046_976, "6.0M"), (999_400_000, "999M"), (999_500_000, "1.0B"), (16e9, "16.0B")],
+    ("number", "text"), [(0, "?"), (6_046_976, "6.0M"), (9.994e8, "999M"), (9.995e8, "1.0B")]
 )
 def test_weights_in_words(number: float, text: str) -> None:
     """Millions and billions, as names of models have them."""

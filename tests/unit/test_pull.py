@@ -8,113 +8,43 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
+import msgspec
 import pytest
 
 from codegen_lsp.cli.convert import LAYOUTS
 from codegen_lsp.cli.pull import COMPUTE_TYPES
 from codegen_lsp.cli.reporting import Lines
 from codegen_lsp.converters.architectures import ARCHITECTURES as CONVERTED
-from codegen_lsp.converters.pipeline import TARGETS, run_job
+from codegen_lsp.converters.pipeline import TARGETS
 from codegen_lsp.converters.to_ct2 import QUANTIZATIONS
-from codegen_lsp.errors import CodegenError, ConversionError, HubError
-from codegen_lsp.models import hub as client
+from codegen_lsp.errors import ConversionError, HubError
 from codegen_lsp.models import preflight
-from codegen_lsp.models.jobs import ConversionJob, PullRequest
-from codegen_lsp.models.manifest import MANIFEST, Manifest, digest
-from codegen_lsp.models.pull import downloads, pull
-from codegen_lsp.models.reporting import Silent
+from codegen_lsp.models.downloads import downloads
+from codegen_lsp.models.manifest import MANIFEST, Check, Manifest, digest
 from codegen_lsp.models.selection import select, select_adapter
-from codegen_lsp.models.store import ModelFolder, installed, verify
+from codegen_lsp.models.store import find_model, verify
 from tests.support.data import test_data
-from tests.support.hub import Hub, connect, running
+from tests.support.hub import Hub
 from tests.support.published import FAMILIES, publish
-from tests.support.tiny import make_tiny
+from tests.support.pulling import (
+    CLUTTER,
+    MONO,
+    Recorder,
+    fetched,
+    files_of,
+    hub,
+    install,
+    left,
+    names,
+    tiny,
+    write_adapter,
+)
 
-MONO = "Salesforce/codegen-350M-mono"
-
-CLUTTER = {
-    ".gitattributes": b"* text",
-    "README.md": b"# card",
-    "flax_model.msgpack": b"flax",
-    "tf_model.h5": b"tf",
-    "modeling_codegen.py": b"import os",
-    "onnx/model.onnx": b"onnx",
-    "model.gguf": b"gguf",
-}
-"""What a repository holds that nobody needs to complete code."""
-
-
-class Recorder(Silent):
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.parts: set[str] = set()
-
-    def step(self, text: str) -> None:
-        self.said.append(text)
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        assert 0 <= done <= total
-        self.parts.add(what)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """A tiny CodeGen: ``hf`` and ``ct2`` folders."""
-    made = make_tiny(tmp_path_factory.mktemp("tiny"), quantization="int8")
-    return {"hf": made.hf, "ct2": made.ct2}
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tiny: Mapping[str, Path]) -> Iterator[Hub]:
-    """A hub with the tiny CodeGen as the 350M, with everything that repositories hold."""
-    with running() as server:
-        connect(server, monkeypatch)
-        monkeypatch.setattr(client, "_WAITS", (0.0,))
-        server.add(MONO, files_of(tiny["hf"]) | CLUTTER)
-        yield server
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file of *folder*."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def install(home: Path, what: str = "codegen-350M-mono", **more: object) -> ModelFolder:
-    """Pull into *home* with the real converters."""
-    report = more.pop("report", None) or Recorder()
-    request = PullRequest(what=what, **more)  # type: ignore[arg-type]
-    return pull(request, home, convert=run_job, report=report)  # type: ignore[arg-type]
-
-
-def fetched(hub: Hub) -> list[str]:
-    """Names of the files that were asked for, by commit or from the store of large files."""
-    return sorted(
-        {
-            seen.path.partition("?")[0].rpartition("/")[2]
-            for seen in hub.seen
-            if "/resolve/" in seen.path
-        }
-    )
-
-
-def left(home: Path) -> list[str]:
-    """Everything in the store but locks."""
-    return sorted(p.name for p in (home / "models").glob("*") if p.name != ".locks")
-
-
-def names(home: Path) -> list[str]:
-    """Installed models."""
-    return [model.name for model in installed(home) if model.name != "bundled"]
+__all__ = ["hub", "tiny"]
+"""Fixtures that are imported."""
 
 
 def test_a_name_becomes_an_installed_model(hub: Hub, tmp_path: Path) -> None:
@@ -237,15 +167,36 @@ def test_an_old_name_is_followed(hub: Hub, tmp_path: Path) -> None:
     assert model.name == "codegen2-1B"
     assert model.manifest.origin is not None
     assert model.manifest.origin.repo == MONO
+    hub.seen.clear()
+    assert install(tmp_path, "org/codegen2-1B") == model
+    assert not fetched(hub)
+
+
+def test_what_was_pulled_is_found_by_its_id(hub: Hub, tmp_path: Path) -> None:
+    """By the id it was asked for and by the catalog's, in any spelling; an adapter's model not."""
+    model = install(tmp_path, MONO)
+    for name in (MONO, MONO.upper(), "CodeGen-350m-mono"):
+        assert find_model(name, tmp_path) == model
+    hub.add("org/new", hub.repositories[MONO].files)
+    mine = install(tmp_path, "org/new", name="mine")
+    assert find_model("org/new", tmp_path) == mine
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [(None, "my-model"), ("other", "other"), ("a.b_c-1", "a.b_c-1")]
+    ("repo", "name", "expected"),
+    [
+        ("org/my-model", None, "my-model"),
+        ("org/my-model", "other", "other"),
+        ("org/my-model", "a.b_c-1", "a.b_c-1"),
+        ("org/con", None, "model"),  # a device of Windows
+        ("org/bundled", None, "model"),
+        ("org/_mine_", None, "mine_"),
+    ],
 )
-def test_names(hub: Hub, tmp_path: Path, name: str | None, expected: str) -> None:
-    """By default the repository's."""
-    hub.add("org/my-model", hub.repositories[MONO].files)
-    assert install(tmp_path, "org/my-model", name=name).name == expected
+def test_names(hub: Hub, tmp_path: Path, repo: str, name: str | None, expected: str) -> None:
+    """By default the repository's, or what can be made of it."""
+    hub.add(repo, hub.repositories[MONO].files)
+    assert install(tmp_path, repo, name=name).name == expected
 
 
 def test_a_folder(tmp_path: Path, tiny: Mapping[str, Path]) -> None:
@@ -283,24 +234,24 @@ def test_a_converted_repository_is_taken_as_it_is(
     assert not fetched(hub)
 
 
-def write_adapter(tiny: Path) -> dict[str, bytes]:
-    """A LoRA adapter of rank 2 for the attention of the tiny model."""
-    from safetensors.numpy import save
-
-    config = json.loads((tiny / "config.json").read_text())
-    width, rng = config["n_embd"], np.random.default_rng(1)
-    tensors = {}
-    for layer in range(config["n_layer"]):
-        at = f"base_model.model.transformer.h.{layer}.attn.qkv_proj.lora_"
-        tensors[at + "A.weight"] = rng.standard_normal((2, width)).astype(np.float32)
-        tensors[at + "B.weight"] = rng.standard_normal((3 * width, 2)).astype(np.float32)
-    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["qkv_proj"],
-                "bias": "none", "fan_in_fan_out": False}  # fmt: skip
-    return {
-        "adapter_config.json": json.dumps(settings).encode(),
-        "adapter_model.safetensors": save(tensors),
-        "README.md": b"card",
-    }
+def test_a_converted_repository_keeps_what_it_says(
+    hub: Hub, tmp_path: Path, tiny: Mapping[str, Path]
+) -> None:
+    """Its manifest knows what its weights do not; licences stay; its word on checks is no check."""
+    files = files_of(tiny["ct2"])
+    said = msgspec.json.decode(files[MANIFEST], type=Manifest)
+    check = Check(name="believe me", max_abs=0.0, agreement=1.0, divergence=0.0)
+    said = msgspec.structs.replace(said, context_length=77, parameters=123, checks=(check,))
+    hub.add("org/ours", {**files, MANIFEST: msgspec.json.encode(said), "LICENSE": b"as is"})
+    model = install(tmp_path, "org/ours")
+    manifest = model.manifest
+    assert (manifest.name, manifest.context_length, manifest.parameters) == ("ours", 77, 123)
+    assert (manifest.licence, manifest.checks) == ("bsd-3-clause", ())
+    assert (model.path / "LICENSE").read_bytes() == b"as is"
+    verify(model, deep=True)
+    for damaged in (b"{", b"{}", msgspec.json.encode(said).replace(b'"format":1', b'"format":9')):
+        hub.add("org/ours", {**files, MANIFEST: damaged})
+        assert install(tmp_path, "org/ours").manifest.context_length == 2048
 
 
 @pytest.mark.parametrize("place", ["hub", "folder"])
@@ -324,128 +275,6 @@ def test_an_adapter_is_merged(
     assert model.manifest.origin.adapter == adapter
     assert model.manifest.files["model.bin"] != plain.manifest.files["model.bin"]
     assert left(tmp_path) == ["codegen-350M-mono", "mine"]
-
-
-Change = Callable[[dict[str, bytes]], object]
-
-
-def without(*gone: str, **added: bytes) -> Change:
-    """Files that are not there, and files that are."""
-
-    def change(files: dict[str, bytes]) -> None:
-        for name in gone:
-            files.pop(name, None)
-        files.update({name.replace("__", "."): content for name, content in added.items()})
-
-    return change
-
-
-WEIGHTS = "model.safetensors"
-
-
-def of_type(kind: object) -> bytes:
-    """A configuration of another architecture."""
-    return json.dumps({"model_type": kind, "n_embd": 8}).encode()
-
-
-@pytest.mark.parametrize(
-    ("change", "words", "asked"),
-    [
-        (without(config__json=of_type("bloom")), "architecture 'bloom', which cannot.*codegen", 0),
-        (without(config__json=of_type(None)), "architecture None", 0),
-        (without(config__json=b"{"), "config.json of Salesforce/codegen-350M-mono is damaged", 0),
-        (without(config__json=b"[]"), "architecture None", 0),
-        (without("config.json"), "has weights and no config.json", 0),
-        (without(WEIGHTS), r"no weights that can be converted \(found flax_model.msgpack", 0),
-        (without(WEIGHTS, **{"model-00001-of-00002__safetensors": b"x"}), "1 of the 2 shards", 0),
-        (without(WEIGHTS, adapter_config__json=b"{}"), "is a LoRA adapter, not a model; .*--ad", 0),
-        (without("config.json", WEIGHTS), "no weights that can be converted", 0),
-        (without(WEIGHTS, model__bin=b"x"), "has model.bin and no vocabulary", 0),
-        (without("tokenizer.json"), "tokenizer", 1),
-        (without(WEIGHTS, pytorch_model__bin=b"no pickle"), "pytorch_model.bin", 1),
-        (without(WEIGHTS, pytorch_model__bin=b"\x80\x04cos\nsystem\n."), "pytorch_model.bin", 1),
-        (without(model__safetensors=b"\xff" * 64), "model.safetensors", 1),
-        (without(config__json=of_type("codegen")), "config", 1),
-    ],
-)
-def test_what_cannot_be_used_is_refused(
-    hub: Hub, tmp_path: Path, change: Change, words: str, asked: int
-) -> None:
-    """In one line; no weights are fetched if that could be seen before; nothing is installed."""
-    files = dict(hub.repositories[MONO].files)
-    change(files)
-    hub.add(MONO, files)
-    with pytest.raises(CodegenError, match=words) as caught:
-        install(tmp_path)
-    assert "\n" not in str(caught.value)
-    assert len(hub.asked("/cdn/")) == asked
-    assert not names(tmp_path)
-    assert set(left(tmp_path)) <= {".downloads"}
-
-
-@pytest.mark.parametrize(
-    ("what", "more", "words"),
-    [
-        ("codegen-350M-momo", {}, "no model, repository or folder.*codegen-350M-mono"),
-        ("", {}, "no model"),
-        ("./gone", {}, "no model, repository or folder './gone'"),
-        ("Salesforce/codegen-350M-momo", {}, "no repository.*codegen-350M-mono"),
-        ("codegeex2-6b", {}, "does not run here.*server"),
-        ("codegen-350M-mono", {"compute_type": "int3"}, "unknown compute type.*int8"),
-        ("codegen-350M-mono", {"name": "../evil"}, "cannot be the name"),
-        ("codegen-350M-mono", {"name": "bundled"}, "is the name of the bundled model"),
-        ("codegen-350M-mono", {"revision": "v9"}, "has no revision 'v9'"),
-        ("codegen-350M-mono", {"adapter": MONO}, "is no LoRA adapter"),
-        ("codegen-350M-mono", {"adapter": "."}, "is no LoRA adapter"),
-    ],
-)
-def test_what_makes_no_sense(
-    hub: Hub, tmp_path: Path, what: str, more: dict[str, object], words: str
-) -> None:
-    """One line, before any weights are fetched."""
-    with pytest.raises(CodegenError, match=words) as caught:
-        install(tmp_path, what, **more)
-    assert "\n" not in str(caught.value)
-    assert not hub.asked("/cdn/")
-    assert not names(tmp_path)
-
-
-def test_a_full_disk_is_seen_before_the_first_byte(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both numbers are named, and where to go."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000_000))
-    with pytest.raises(HubError, match=r"needs 67\.\d MB \(.* to fetch, .* converted\)") as caught:
-        install(tmp_path)
-    assert "has 10.0 MB free; make room, or set CODEGEN_LSP_HOME" in str(caught.value)
-    assert not hub.asked("/cdn/")
-
-
-def test_a_disk_that_fills_while_converting(hub: Hub, tmp_path: Path) -> None:
-    """The system's refusal is one line; the store is as before, the download is kept."""
-
-    def full(job: ConversionJob) -> Manifest:
-        job.out.mkdir()
-        (job.out / "model.bin").write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    request = PullRequest(what="codegen-350M-mono")
-    with pytest.raises(HubError, match="the disk is full"):
-        pull(request, tmp_path, convert=full, report=Silent())
-    assert left(tmp_path) == [".downloads"]
-    hub.seen.clear()
-    install(tmp_path)
-    assert not fetched(hub)
-
-
-def test_a_missing_library_is_named(hub: Hub, tmp_path: Path) -> None:
-    """One line with the command that adds it."""
-
-    def lacking(_: ConversionJob) -> Manifest:
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")
-
-    with pytest.raises(ConversionError, match=r"needs torch; run: pip install 'codegen-lsp\[con"):
-        pull(PullRequest(what="codegen-350M-mono"), tmp_path, convert=lacking, report=Silent())
 
 
 def test_a_failed_update_leaves_the_old_model(hub: Hub, tmp_path: Path) -> None:

@@ -162,6 +162,11 @@ async def test_warm_and_cold() -> None:
         completion = await service.complete(query_at(code))
         sources.append(completion.source if completion else None)
     assert sources == [Source.COLD, Source.WARM, Source.COLD]
+    # Two prompts of which nothing is stable have nothing in common.
+    for code in ("x = ¦", "y = ¦"):
+        completion = await service.complete(query_at(code))
+        assert completion is not None
+        assert completion.source is Source.COLD
 
 
 async def test_what_the_settings_do_not_allow_is_not_offered() -> None:

@@ -228,6 +228,7 @@ def test_a_model_is_removed(home: Path, tmp_path: Path) -> None:
         ("..", "no installed model"),
         ("../models/small", "no installed model"),
         ("", "no installed model"),
+        ("x" * 300, "no installed model"),
     ],
 )
 def test_what_cannot_be_removed(

@@ -67,7 +67,20 @@ def test_left_edge_without_any_line_start() -> None:
 
 def test_suffix_is_bounded() -> None:
     """Of a long document only the next few pages are looked at."""
-    assert len(cut_window("a\n" * 100_000, 0, 100).suffix) == SUFFIX_CHARACTERS
+    assert len(cut_window("a\n" * 100_000, 1, 100).suffix) == SUFFIX_CHARACTERS
+    assert len(cut_window("a" * 100_000, 0, 100).suffix) == SUFFIX_CHARACTERS
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_the_suffix_ends_with_a_whole_line(line_end: str) -> None:
+    """Half a line would be read as a whole one, wherever the window would end."""
+    for length in range(90, 110):
+        text = ("b" * length + line_end) * 99
+        for typed in ("", line_end):
+            suffix = cut_window(typed + text, 0, 100).suffix
+            lines = suffix.removeprefix("\n" if typed else "").split("\n")
+            assert set(lines) == {"b" * length}
+            assert len(suffix) <= SUFFIX_CHARACTERS < len(suffix) + length + 2 + len(lines)
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])

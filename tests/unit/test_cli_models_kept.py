@@ -1,0 +1,82 @@
+"""``codegen-lsp models``: downloads that wait, and models that another process changes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from codegen_lsp.cli.main import main
+from codegen_lsp.models.downloads import downloads
+from codegen_lsp.models.store import install, installed
+from tests.support.stored import make
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's, with one model."""
+    home = tmp_path / "home"
+    install(make(tmp_path / "source", "mine"), home)
+    monkeypatch.setenv("CODEGEN_LSP_HOME", str(home))
+    return home
+
+
+def test_what_was_fetched_is_told(capsys: Capture, home: Path) -> None:
+    """It takes room and is in no table; a line says how it goes."""
+    folder = downloads(home, "org/big") / "commit"
+    folder.mkdir(parents=True)
+    with (folder / "model.bin.incomplete").open("wb") as file:
+        file.truncate(2_500_000)
+    small = downloads(home, "org/refused") / "commit"
+    small.mkdir(parents=True)
+    (small / "config.json").write_bytes(b"{}")
+    assert main(["models", "list"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("2.5 MB of org/big were fetched and are kept: ")
+    assert captured.err.count("\n") == 1
+    assert "org/big" not in captured.out
+    assert main(["models", "list", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["downloads"]
+    assert told == [{"repo": "org/big", "bytes": 2_500_000}, {"repo": "org/refused", "bytes": 2}]
+    assert main(["models", "remove", "org/big"]) == 0
+    assert main(["models", "list"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_removing_says_that_it_waits(capsys: Capture, home: Path) -> None:
+    """Somebody else changes the model; what is removed is what he leaves."""
+    script = (
+        "import sys, time; from pathlib import Path; from codegen_lsp.models.store import locked\n"
+        "with locked('mine', Path(sys.argv[1])): print('now', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(home)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdin is not None
+    assert other.stdout is not None
+    with other, ThreadPoolExecutor(1) as pool:
+        assert other.stdout.readline() == "now\n"
+        ending = pool.submit(main, ["models", "remove", "mine", "--yes"])
+        said, end = "", time.monotonic() + 30
+        while "waiting for it" not in said and time.monotonic() < end:
+            said += capsys.readouterr().err
+        other.stdin.close()
+        assert ending.result(60) == 0
+    assert "another process is changing mine; waiting for it" in said
+    assert "mine" not in {model.name for model in installed(home)}
+
+
+def test_a_home_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that cannot be spelled out is taken as it is written, as shells do."""
+    monkeypatch.setenv("CODEGEN_LSP_HOME", "~nobody-of-that-name/x")
+    assert main(["models", "list", "--installed"]) == 0
