@@ -37,13 +37,17 @@ __all__ = ["Row", "Status", "examine"]
 LIBRARIES: Sequence[str] = (
     "ctranslate2",
     "tokenizers",
+    "numpy",
     "pygls",
     "lsprotocol",
     "click",
     "msgspec",
     "rich",
+    "huggingface_hub",
+    "safetensors",
+    "filelock",
 )
-"""Distributions without which nothing works."""
+"""Distributions without which completing, or pulling a model, does not work."""
 
 NEOVIM_WITH_GHOST_TEXT = (0, 12)
 """The first Neovim with inline completion of its own."""
