@@ -19,7 +19,15 @@ from codegen_lsp.errors import ConversionError
 from .pickled import open_pickled, widened
 from .tensors import Array, LazyTensors, Tensors
 
-__all__ = ["WEIGHTS", "open_checkpoint", "read_config", "weight_files", "write_safetensors"]
+__all__ = [
+    "WEIGHTS",
+    "open_checkpoint",
+    "open_safetensors",
+    "read_config",
+    "read_json",
+    "weight_files",
+    "write_safetensors",
+]
 
 WEIGHTS: Final = (
     "model.safetensors",
@@ -45,10 +53,14 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     :raises ConversionError: it is missing or no JSON object.
     """
-    return _read_json(folder / "config.json")
+    return read_json(folder / "config.json")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in *path*.
+
+    :raises ConversionError: it is missing or no JSON object.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -94,7 +106,7 @@ def _shards(index: Path) -> list[Path]:
 
 def _weight_map(index: Path) -> dict[str, str]:
     """Which file holds which tensor, as an index says."""
-    weights = _read_json(index).get("weight_map")
+    weights = read_json(index).get("weight_map")
     if (
         not isinstance(weights, dict)
         or not weights

@@ -12,7 +12,6 @@ adapters that act on activations or on the prompt cannot become weights.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -26,11 +25,11 @@ from numpy.typing import NDArray
 
 from codegen_lsp.errors import ConversionError
 
-from .checkpoint import open_safetensors
+from .checkpoint import open_safetensors, read_json
 from .pickled import open_pickled
 from .tensors import Array, LazyTensors, Tensors
 
-__all__ = ["base_note", "is_adapter", "merge"]
+__all__ = ["base_note", "merge"]
 
 _CONFIG: Final = "adapter_config.json"
 
@@ -89,11 +88,6 @@ class _Module:
         return "embedding_A" in self.parts or "embedding_B" in self.parts
 
 
-def is_adapter(folder: Path) -> bool:
-    """Whether *folder* holds an adapter of peft, of whatever kind."""
-    return (folder / _CONFIG).is_file()
-
-
 def base_note(config: Mapping[str, Any], adapter: Path) -> str | None:
     """One line where *adapter* was trained on another model than *config* names; else None.
 
@@ -147,17 +141,11 @@ def merge(tensors: Tensors, config: Mapping[str, Any], adapter: Path) -> Tensors
 
 def _settings(adapter: Path) -> dict[str, Any]:
     path = adapter / _CONFIG
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.is_file():
         raise ConversionError(
             f"{adapter} is no adapter: it has no {_CONFIG}", mend="name the folder peft has saved"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConversionError(f"cannot read {path}: {error}", mend="fetch it again") from error
-    if not isinstance(content, dict):
-        raise ConversionError(f"{path} is damaged: no JSON object", mend="fetch it again")
-    return content
+        )
+    return read_json(path)
 
 
 def _require_mergeable(settings: Mapping[str, Any], adapter: Path) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "LazyTensors", "Tensors"]
+from codegen_lsp.errors import ConversionError
+
+__all__ = ["Array", "LazyTensors", "Tensors", "require_shape"]
 
 Array = NDArray[np.generic]
 
@@ -41,3 +43,15 @@ class LazyTensors(Mapping[str, NDArray[Any]]):
     def __contains__(self, name: object) -> bool:
         # Mapping's own would make the array to find out.
         return name in self._recipes
+
+
+def require_shape(name: str, tensor: Array, shape: tuple[int, ...]) -> None:
+    """Hold the tensor called *name* to the *shape* that its configuration gives it.
+
+    :raises ConversionError: it has another.
+    """
+    if tensor.shape != shape:
+        raise ConversionError(
+            f"tensor {name!r} has the shape {tensor.shape}, config.json says {shape}",
+            mend="use the config.json that belongs to the weights",
+        )

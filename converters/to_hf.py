@@ -18,7 +18,7 @@ from codegen_lsp.errors import ConversionError
 from . import qkv
 from .hf_folder import write_folder
 from .shape import Shape
-from .tensors import Array, LazyTensors, Tensors
+from .tensors import Array, LazyTensors, Tensors, require_shape
 
 __all__ = [
     "from_hf_tensors",
@@ -124,12 +124,7 @@ class _Held:
 
     def __getitem__(self, name: str) -> Array:
         tensor = self._tensors[name]
-        if tensor.shape != self._shapes[name]:
-            raise ConversionError(
-                f"tensor {name!r} has the shape {tensor.shape}, config.json says"
-                f" {self._shapes[name]}",
-                mend="use the config.json that belongs to the weights",
-            )
+        require_shape(name, tensor, self._shapes[name])
         return tensor
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from codegen_lsp.errors import ConversionError
 
-from .tensors import Tensors
+from .tensors import Tensors, require_shape
 
 if TYPE_CHECKING:
     from .ct2_file import LazyVariable
@@ -54,12 +54,7 @@ class Weights:
         :raises ConversionError: it has not the shape that the configuration says.
         """
         tensor = np.asarray(self._tensors[self._names.get(name, name)], np.float32)
-        if tensor.shape != self._shapes[name]:
-            raise ConversionError(
-                f"tensor {name!r} has the shape {tensor.shape}, config.json says"
-                f" {self._shapes[name]}",
-                mend="use the config.json that belongs to the weights",
-            )
+        require_shape(name, tensor, self._shapes[name])
         return tensor
 
     def variable(self, *names: str) -> LazyVariable:
