@@ -15,6 +15,8 @@ __all__ = [
     "CompletionContext",
     "CompletionQuery",
     "GenerationRequest",
+    "Kept",
+    "Origin",
     "Prompt",
     "Sampling",
     "Snapshot",
@@ -46,6 +48,22 @@ class Source(enum.Enum):
     COLD = "cold"
     COPY = "copy"
     REMOTE = "remote"
+
+
+class Origin(enum.Enum):
+    """Why a snippet was chosen (the words of the setting ``contextSources`` and of ablations)."""
+
+    OPEN = "open"
+    """Similar code in a document that the user has open or edited recently."""
+
+    IMPORTS = "imports"
+    """What a module offers that the document imports."""
+
+    DEFINITIONS = "definitions"
+    """The definition of a name that stands near the cursor."""
+
+    SIMILAR = "similar"
+    """Similar code anywhere in the workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +100,24 @@ class Snippet:
     """Code from elsewhere that is put into a prompt."""
 
     path: str
+    """Where it is from, as a reader of the prompt should see it: relative to the workspace."""
+
     language_id: str
     text: str
+    """Whole lines, ``"\\n"`` only."""
+
+    origin: Origin = Origin.SIMILAR
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Lines of the document that a prompt begins with, where its prefix begins behind them."""
+
+    offset: int
+    """Where they begin, relative to the beginning of the prefix; negative before it."""
+
+    text: str
+    """Whole lines, ``"\\n"`` only: an import, the signature of an enclosing class or function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +142,16 @@ class CompletionContext:
     line_end: str = "\n"
     """The line end the document mostly uses. ``prefix`` and ``suffix`` have ``"\\n"`` only."""
 
-    line_comment: str = "#"
-    """What begins a comment that ends with its line; ``#`` where the language has none."""
+    comment: tuple[str, str] = ("# ", "")
+    """What stands before and after a line that is to be a comment; ``#`` where the language has
+    none."""
+
+    cuts: tuple[int, ...] = ()
+    """Offsets into ``prefix`` at which a definition or a top-level statement begins, ascending:
+    where a prompt that has no room for all of it begins best."""
+
+    kept: tuple[Kept, ...] = ()
+    """What of the document must survive a cut, in its order."""
 
 
 @dataclass(frozen=True, slots=True)

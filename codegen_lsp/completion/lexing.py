@@ -1,6 +1,6 @@
 """Just enough lexing: which brackets are open, and whether a place is in a string or comment.
 
-Knows the tables of ``context.languages``. Is no parser: a window that begins inside a string is
+Knows the tables of ``syntax.languages``. Is no parser: a window that begins inside a string is
 read wrongly, and every rule built on this must survive that.
 """
 
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from codegen_lsp.context.languages import Syntax
+from codegen_lsp.syntax.languages import Syntax
 
 __all__ = ["CLOSERS", "START", "Lexed", "lex"]
 

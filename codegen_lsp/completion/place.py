@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from codegen_lsp.completion.lexing import Lexed, lex
-from codegen_lsp.context.languages import Syntax, syntax_of
+from codegen_lsp.syntax.languages import Syntax, syntax_of
 from codegen_lsp.types import CompletionContext
 
 __all__ = ["Place", "only_closes", "opens_block", "place_of", "width"]

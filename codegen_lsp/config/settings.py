@@ -55,6 +55,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     multiline: Literal["auto", "always", "never"] = "auto"
     """Whether an answer may have several lines; ``auto`` decides from the code."""
 
+    suggestions: Literal["eager", "balanced", "quiet"] = "balanced"
+    """How sure a suggestion must be to be shown while typing."""
+
+    context_sources: tuple[Literal["open", "imports", "definitions", "similar", "header"], ...] = (
+        "open",
+        "imports",
+        "definitions",
+        "similar",
+        "header",
+    )
+    """What a prompt may hold beside the text around the cursor: code of open documents, of
+    imported modules, definitions of names near the cursor, similar code of the workspace, and the
+    document's own imports and enclosing signatures."""
+
     disabled_languages: tuple[str, ...] = ()
     """LSP language identifiers in which nothing is offered automatically."""
 

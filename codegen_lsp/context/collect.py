@@ -6,7 +6,7 @@ are no snippets.
 
 from __future__ import annotations
 
-from codegen_lsp.context.languages import language_of, syntax_of
+from codegen_lsp.syntax.languages import language_of, syntax_of
 from codegen_lsp.context.window import cut_window
 from codegen_lsp.types import CompletionContext, Snapshot
 
@@ -17,7 +17,6 @@ def collect(snapshot: Snapshot, offset: int, size: int) -> CompletionContext:
     """The context at *offset*, with at most *size* characters before the cursor."""
     window = cut_window(snapshot.text, offset, size)
     language = snapshot.language_id or language_of(snapshot.uri)
-    signs = syntax_of(language).line_comment
     return CompletionContext(
         prefix=window.prefix,
         suffix=window.suffix,
@@ -25,5 +24,5 @@ def collect(snapshot: Snapshot, offset: int, size: int) -> CompletionContext:
         path=snapshot.uri,
         starts_document=window.starts_document,
         line_end=window.line_end,
-        line_comment=signs[0] if signs else "#",
+        comment=syntax_of(language).comment,
     )

@@ -36,6 +36,9 @@ class EngineInfo:
     context_length: int
     """Most tokens of prompt and answer together."""
 
+    remote: bool = False
+    """Whether prompts leave this machine, so that they must be scrubbed first."""
+
 
 class Engine(Protocol):
     """The seam between a completion and whatever computes it."""

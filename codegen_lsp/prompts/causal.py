@@ -97,17 +97,18 @@ def _snippets(context: CompletionContext, tokenizer: CodeTokenizer, limit: int) 
     What is cut is the end, so that a longer window does not move the prompt's beginning.
     """
     ordered = sorted(context.snippets, key=lambda snippet: (snippet.path, snippet.text))
-    lines = [line for one in ordered for line in _commented(one, context.line_comment)]
+    lines = [line for one in ordered for line in _commented(one, context.comment)]
     end = tokenizer.encode("\n")
     ids = whole_lines(tokenizer.encode("\n".join(lines)), tokenizer, limit - 1 - len(end))
     return [tokenizer.eos_id, *ids, *end] if ids else []
 
 
-def _commented(snippet: Snippet, sign: str) -> Iterator[str]:
+def _commented(snippet: Snippet, comment: tuple[str, str]) -> Iterator[str]:
     """The lines of a snippet, each a comment; the first says where it is from."""
-    yield f"{sign} {_LINE_END.sub(' ', snippet.path)}"
+    begin, end = comment
+    yield f"{begin}{_LINE_END.sub(' ', snippet.path)}{end}"
     for line in _LINE_END.split(snippet.text.strip("\r\n")):
-        yield f"{sign} {line}".rstrip()
+        yield f"{begin}{line}{end}".rstrip()
 
 
 def whole_lines(ids: list[int], tokenizer: CodeTokenizer, limit: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from codegen_lsp.context.languages import EXTENSIONS, SYNTAXES
+from codegen_lsp.syntax.languages import EXTENSIONS, SYNTAXES
 from codegen_lsp.models.catalog import CATALOG, Entry, find_entry, suggestions
 from codegen_lsp.models.dimensions import matrices, parameters, vector_weights
 from codegen_lsp.models.staging import check_name

@@ -88,7 +88,7 @@ MORE = Snippet("a/more.py", "python", "x = 2\r\n")
 
 def snippets_in(prefix: str, *snippets: Snippet, budget: int = 800, sign: str = "#") -> str:
     """What a model reads of *prefix* with *snippets* before it."""
-    context = CompletionContext(prefix, "", snippets=snippets, line_comment=sign)
+    context = CompletionContext(prefix, "", snippets=snippets, comment=(f"{sign} ", ""))
     prepared = prepare(context, TOKENIZER, budget)
     return TOKENIZER.render((prepared.unhealed or prepared.prompt).tokens)
 
@@ -170,8 +170,15 @@ def test_a_snippet_before_an_empty_document() -> None:
 
 @pytest.mark.parametrize(
     ("language", "sign"),
-    [("python", "#"), ("go", "//"), ("lua", "--"), ("css", "#"), ("klingon", "#"), ("", "#")],
+    [
+        ("python", ("# ", "")),
+        ("go", ("// ", "")),
+        ("lua", ("-- ", "")),
+        ("css", ("/* ", " */")),
+        ("klingon", ("# ", "")),
+        ("", ("# ", "")),
+    ],
 )
-def test_comments_are_the_documents_own(language: str, sign: str) -> None:
-    """Where a language has no comment that ends with its line, the sign is Python's."""
-    assert context_at("x¦", language=language).line_comment == sign
+def test_comments_are_the_documents_own(language: str, sign: tuple[str, str]) -> None:
+    """Block comments where no comment ends with its line; Python's sign where nothing is known."""
+    assert context_at("x¦", language=language).comment == sign

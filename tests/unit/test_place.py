@@ -10,7 +10,7 @@ from codegen_lsp.completion.budget import Shape, unwelcome
 from codegen_lsp.completion.lexing import lex
 from codegen_lsp.completion.place import opens_block, place_of, width
 from codegen_lsp.config.settings import Settings
-from codegen_lsp.context.languages import syntax_of
+from codegen_lsp.syntax.languages import syntax_of
 from codegen_lsp.types import Trigger
 from tests.support.cursor import context_at, plan_at
 

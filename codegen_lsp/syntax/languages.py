@@ -35,6 +35,16 @@ class Syntax:
     balanced: bool = True
     """Whether brackets outside strings and comments always come in pairs."""
 
+    @property
+    def comment(self) -> tuple[str, str]:
+        """What stands before and after a line that is to be a comment; ``#`` if nothing is known."""
+        if self.line_comment:
+            return f"{self.line_comment[0]} ", ""
+        if self.block_comment:
+            begin, end = self.block_comment[0]
+            return f"{begin} ", f" {end}"
+        return "# ", ""
+
 
 _SLASHES: Final = (("/*", "*/"),)
 _C: Final = Syntax(("//",), _SLASHES)
