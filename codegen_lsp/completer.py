@@ -20,9 +20,9 @@ from codegen_lsp.completion.model import LoadedModel, open_model
 from codegen_lsp.completion.scheduler import Superseded
 from codegen_lsp.completion.service import CompletionService
 from codegen_lsp.config.settings import Settings
-from codegen_lsp.syntax.languages import language_of
 from codegen_lsp.engines.base import EngineInfo
 from codegen_lsp.errors import DocumentError
+from codegen_lsp.syntax.languages import language_of
 from codegen_lsp.types import Completion, CompletionQuery, Snapshot, Trigger
 
 __all__ = ["Completer"]

@@ -6,8 +6,8 @@ are no snippets.
 
 from __future__ import annotations
 
-from codegen_lsp.syntax.languages import language_of, syntax_of
 from codegen_lsp.context.window import cut_window
+from codegen_lsp.syntax.languages import language_of, syntax_of
 from codegen_lsp.types import CompletionContext, Snapshot
 
 __all__ = ["collect"]

@@ -37,7 +37,7 @@ class Syntax:
 
     @property
     def comment(self) -> tuple[str, str]:
-        """What stands before and after a line that is to be a comment; ``#`` if nothing is known."""
+        """What stands before and after a line that is to be a comment; ``#`` if there is none."""
         if self.line_comment:
             return f"{self.line_comment[0]} ", ""
         if self.block_comment:

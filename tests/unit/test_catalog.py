@@ -7,11 +7,11 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from codegen_lsp.syntax.languages import EXTENSIONS, SYNTAXES
 from codegen_lsp.models.catalog import CATALOG, Entry, find_entry, suggestions
 from codegen_lsp.models.dimensions import matrices, parameters, vector_weights
 from codegen_lsp.models.staging import check_name
 from codegen_lsp.prompts.families import FAMILIES
+from codegen_lsp.syntax.languages import EXTENSIONS, SYNTAXES
 
 FIELD: dict[str, int] = {
     "CodeGen1": 12,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen_lsp.context.collect import collect
-from codegen_lsp.syntax.languages import SYNTAXES, language_of, syntax_of
 from codegen_lsp.context.window import SUFFIX_CHARACTERS, cut_window, to_line_end
+from codegen_lsp.syntax.languages import SYNTAXES, language_of, syntax_of
 from codegen_lsp.types import Snapshot
 from tests.support.cursor import CURSOR
 
