@@ -1,8 +1,8 @@
 """A completion service for programs that are not asynchronous.
 
 Knows how to keep an event loop on a thread of its own, so that it works in scripts, in several
-threads and in notebooks alike. What a completion is and how it is made is not decided here
-(``completion.service``).
+threads and in notebooks alike, and when a folder is read. What a completion is and how it is made
+is not decided here (``completion.service``).
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Coroutine
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from codegen_lsp.completion.model import LoadedModel, open_model
 from codegen_lsp.completion.scheduler import Superseded
 from codegen_lsp.completion.service import CompletionService
 from codegen_lsp.config.settings import Settings
+from codegen_lsp.context.surroundings import Surroundings
 from codegen_lsp.engines.base import EngineInfo
 from codegen_lsp.errors import DocumentError
 from codegen_lsp.syntax.languages import language_of
@@ -29,6 +31,9 @@ __all__ = ["Completer"]
 
 T = TypeVar("T")
 
+READING_SECONDS: Final = 3.0
+"""How long the first call waits for the folder to be read; then what is known by then counts."""
+
 
 class Completer:
     """Completes code with one model; a context manager that frees the model at its end.
@@ -37,13 +42,25 @@ class Completer:
     time is inside the engine.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, folder: Path | None = None) -> None:
+        """*folder*: where code may be found that the model should see, too; ``None``: nowhere."""
+        settings = settings or Settings()
         self._loaded: LoadedModel | None = None
-        self._service = CompletionService(settings or Settings(), open_model=self._open)
+        self._surroundings = Surroundings()
+        self._surroundings.configure(settings)
+        self._surroundings.set_folders(() if folder is None else (folder,))
+        self._surroundings.start()
+        self._service = CompletionService(
+            settings,
+            open_model=self._open,
+            neighbours=None if folder is None else self._surroundings,
+        )
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(target=_run, args=(self._loop,), name="completer", daemon=True)
         thread.start()
-        self._finalizer = weakref.finalize(self, _stop, self._loop, thread, self._service)
+        self._finalizer = weakref.finalize(
+            self, _stop, self._loop, thread, self._service, self._surroundings
+        )
 
     def complete(
         self,
@@ -64,6 +81,7 @@ class Completer:
         :raises EngineError: the engine cannot run here, or failed.
         """
         query = _query(text, offset, path, language_id, trigger)
+        self._surroundings.wait_ready(READING_SECONDS)
         try:
             return self._await(self._service.complete(query))
         except Superseded:
@@ -72,6 +90,7 @@ class Completer:
     def explain(self, text: str, offset: int, *, path: str = "", language_id: str = "") -> str:
         """The prompt that the model would read for the same call of :meth:`complete`."""
         query = _query(text, offset, path, language_id, Trigger.INVOKED)
+        self._surroundings.wait_ready(READING_SECONDS)
         return self._await(self._service.explain(query))
 
     @property
@@ -125,8 +144,12 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _stop(
-    loop: asyncio.AbstractEventLoop, thread: threading.Thread, service: CompletionService
+    loop: asyncio.AbstractEventLoop,
+    thread: threading.Thread,
+    service: CompletionService,
+    surroundings: Surroundings,
 ) -> None:
+    surroundings.close()
     closing = asyncio.run_coroutine_threadsafe(service.close(), loop)
     with contextlib.suppress(concurrent.futures.TimeoutError):
         closing.result(timeout=5)

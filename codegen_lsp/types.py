@@ -17,6 +17,7 @@ __all__ = [
     "GenerationRequest",
     "Kept",
     "Origin",
+    "Piece",
     "Prompt",
     "Sampling",
     "Snapshot",
@@ -223,6 +224,17 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """The text that one token brought, and how likely the model held the token."""
+
+    text: str
+    """Empty where the token ends within a character, or belongs to what stands there already."""
+
+    log_prob: float | None = None
+    """Natural logarithm, where the engine gives it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """Where the time of one completion went, in milliseconds."""
 
@@ -256,5 +268,11 @@ class Completion:
 
     log_prob: float | None = None
     """Mean log-probability per token (natural logarithm), where the engine gives it."""
+
+    confidence: float | None = None
+    """How likely the first line is right, between 0 and 1, where that can be said."""
+
+    pieces: tuple[Piece, ...] = ()
+    """What ``text`` was made of, as far as it came from the model."""
 
     timings: Timings = field(default_factory=Timings)

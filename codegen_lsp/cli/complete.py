@@ -45,7 +45,7 @@ def complete(
     settings = state.settings_for(folder, state.overrides(model, device, compute_type))
     from codegen_lsp.completer import Completer
 
-    with Completer(settings) as completer:
+    with Completer(settings, folder=state.project_of(folder)) as completer:
         if show_prompt:
             _show_prompt(completer.explain(document.text, offset, path=str(place.path)), as_json)
             return

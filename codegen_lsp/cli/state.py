@@ -30,6 +30,7 @@ __all__ = [
     "overrides",
     "print_json",
     "progress",
+    "project_of",
     "resolve_for",
     "settings_for",
     "warn",
@@ -37,6 +38,20 @@ __all__ = [
 ]
 
 PROGRAM = "codegen-lsp"
+
+PROJECT_MARKS = (
+    ".git",
+    ".hg",
+    "pyproject.toml",
+    "setup.py",
+    "package.json",
+    "go.mod",
+    "Cargo.toml",
+    "pom.xml",
+    "build.gradle",
+    "CMakeLists.txt",
+)
+"""What a project's folder holds, beside our own settings file."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -121,6 +136,15 @@ def workspace_of(folder: Path) -> Path:
 
     above = (folder, *folder.parents)
     return next((at for at in above if (at / WORKSPACE_FILE).is_file()), folder)
+
+
+def project_of(folder: Path) -> Path:
+    """The nearest folder that looks like a project's, from ``folder`` upwards, or itself."""
+    from codegen_lsp.config.sources import WORKSPACE_FILE
+
+    marks = (WORKSPACE_FILE, *PROJECT_MARKS)
+    above = (folder, *folder.parents)
+    return next((at for at in above if any((at / mark).exists() for mark in marks)), folder)
 
 
 def settings_for(folder: Path, given: Mapping[str, object]) -> Settings:

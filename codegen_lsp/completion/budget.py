@@ -1,7 +1,7 @@
 """How much is asked for: one line, a statement or a block, and how many tokens and lines.
 
-Knows the place of the cursor and the user's settings. Does not know tokens' contents: when an
-answer is whole is decided in ``stopping``.
+Knows the place of the cursor, what the syntax tree expects there and the user's settings. Does not
+know tokens' contents: when an answer is whole is decided in ``stopping``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from codegen_lsp.completion.place import Place, only_closes
+from codegen_lsp.completion.place import Place, only_closes, opens_block, width
 from codegen_lsp.config.settings import Settings
+from codegen_lsp.syntax.blocks import Expectation, expects
 from codegen_lsp.types import Trigger
 
 __all__ = ["Plan", "Shape", "plan", "unwelcome"]
@@ -68,6 +69,33 @@ def plan(place: Place, trigger: Trigger, settings: Settings) -> Plan:
 def _shape(place: Place, invoked: bool, settings: Settings) -> Shape:
     if place.tail.strip() or settings.multiline == "never":
         return Shape.LINE
-    if settings.multiline == "always" or place.fresh_block:
+    if settings.multiline == "always":
+        return Shape.BLOCK
+    if _has_body(place):
+        return Shape.LINE
+    if _begins_block(place):
         return Shape.BLOCK
     return Shape.BLOCK if invoked and place.blank else Shape.STATEMENT
+
+
+def _has_body(place: Place) -> bool:
+    """Whether the lines below are deeper: the body, or the arguments, of what is being written."""
+    level = place.indent
+    if place.blank and place.above:
+        outer = width(place.above[-1])
+        if opens_block(place.above[-1], place.syntax) and level <= outer:
+            return False  # they are the body of the line above, of which this is to be a line
+        level = max(level, outer)
+    return width(place.below) > level
+
+
+def _begins_block(place: Place) -> bool:
+    """Whether a block, or what a bracket holds, begins at *place*.
+
+    The syntax tree knows best what a block is; brackets, and languages without a grammar, are
+    judged by the lines around the cursor.
+    """
+    expected = expects(place.before, place.after, place.language_id)
+    if expected is Expectation.BLOCK:
+        return True
+    return place.fresh_block and expected is not Expectation.STATEMENT

@@ -8,46 +8,32 @@ see; or it is empty, and there is nothing to suggest. Does not know tokens or en
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from codegen_lsp.completion.budget import Plan
-from codegen_lsp.completion.lexing import CLOSERS, START, lex
-from codegen_lsp.completion.parsing import breaks_python
-from codegen_lsp.completion.place import opens_block
-from codegen_lsp.completion.stopping import End, same_line, whole
+from codegen_lsp.completion.closers import balance, replace_closers, strip_overlap
+from codegen_lsp.completion.complete import drop_broken, drop_unfinished
+from codegen_lsp.completion.draft import Draft, Step
+from codegen_lsp.completion.lexing import Lexed, lex
+from codegen_lsp.completion.loops import loop_start
+from codegen_lsp.completion.overlap import same_line
+from codegen_lsp.completion.stopping import End, whole
 from codegen_lsp.prompts.tokenizer import END_OF_TEXT
-from codegen_lsp.types import CompletionContext, Trigger
+from codegen_lsp.syntax.languages import language_of
+from codegen_lsp.types import Trigger
 
-__all__ = ["STEPS", "Draft", "Tidy", "tidy"]
+__all__ = ["PART_STEPS", "STEPS", "Draft", "Tidy", "tidy"]
 
-LEAST_VISIBLE: Final = {Trigger.AUTOMATIC: 3, Trigger.INVOKED: 1}
+LEAST_VISIBLE: Final = {Trigger.AUTOMATIC: 4, Trigger.INVOKED: 1}
 """Fewest visible characters worth showing, by what asked for them."""
 
-LEAST_LOG_PROB: Final = {Trigger.AUTOMATIC: -2.5, Trigger.INVOKED: -9.0}
-"""Least mean log-probability per token (natural logarithm) worth showing."""
-
 _NO_TEXT: Final = ("<|", "\ufffd", "\0")
-_WORD_END: Final = re.compile(r"\w+\Z")
+_FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+_FENCED: Final = frozenset({"markdown", "restructuredtext", "plaintext", ""})
+"""Languages in which a fence is a part of the text."""
 
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An answer on its way through the steps."""
-
-    text: str
-    plan: Plan
-    context: CompletionContext
-    end: End
-    log_prob: float | None = None
-
-    replaced: int = 0
-    """How many characters after the cursor the text replaces."""
-
-    def to(self, text: str) -> Draft:
-        """The same draft with another text."""
-        return self if text == self.text else replace(self, text=text)
+_PATH_LABEL: Final = re.compile(r"(?:path|file|filename):\s*(?=\S)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,77 +44,51 @@ class Tidy:
     replaced: int
 
 
-Step = Callable[[Draft], Draft]
-
-
 def cut_markers(draft: Draft) -> Draft:
-    """Nothing after the end of the text, or after what is no text."""
+    """Nothing after the end of the text, after what is no text, or after the end of the code."""
     text = draft.text.partition(END_OF_TEXT)[0]
     found = [place for m in _NO_TEXT if (place := text.find(m)) >= 0]
-    return replace(draft, text=text[: min(found)], end=End.CUT) if found else draft.to(text)
+    cut = replace(draft, text=text[: min(found)], end=End.CUT) if found else draft.to(text)
+    fence = _fence(cut)
+    return cut if fence is None else replace(cut, text=cut.text[:fence].rstrip(), end=End.WHOLE)
 
 
 def drop_echo(draft: Draft) -> Draft:
-    """The line before the cursor is not said again."""
-    head = draft.plan.place.head.strip()
-    rest = draft.text.removeprefix(head) if len(head) > 3 else draft.text
-    return draft.to(rest)
-
-
-def keep_shape(draft: Draft) -> Draft:
-    """One line, one statement or one block, without loops and what follows in the document."""
-    answer = whole(draft.plan, draft.text, draft.end)
-    return replace(draft, text=answer.text, end=answer.end)
-
-
-def drop_unfinished(draft: Draft) -> Draft:
-    """Where an answer was cut off: not the line or the word it was cut in, no empty blocks."""
-    text = draft.text
-    if draft.end is End.CUT:
-        lines, _, last = text.rpartition("\n")
-        if not lines.strip():
-            return draft.to(text[: len(text) - len(last)] + _WORD_END.sub("", last))
-        text = lines.rstrip()
-    while draft.end is not End.WHOLE and "\n" in text.strip() and _opens(draft, text):
-        text = text.rpartition("\n")[0].rstrip()
+    """What the prompt says is not said again: the line before the cursor, a snippet's heading."""
+    head = draft.place.head.strip()
+    text = draft.text.removeprefix(head) if len(head) > 3 else draft.text
+    start = 0
+    for line in text.split("\n"):
+        if (start or draft.place.blank) and _is_heading(draft, line):
+            return replace(draft, text=text[:start].rstrip(), end=End.WHOLE)
+        start += len(line) + 1
     return draft.to(text)
 
 
-def _opens(draft: Draft, text: str) -> bool:
-    return opens_block(text.rpartition("\n")[2], draft.plan.place.syntax)
+def cut_loop(draft: Draft) -> Draft:
+    """Nothing from where the answer only repeats itself, or the lines above it."""
+    start = loop_start(draft.place.above, draft.place.head, draft.text)
+    if start is None:
+        return draft
+    return replace(draft, text=draft.text[:start].rstrip(), end=End.LOOP)
+
+
+def keep_shape(draft: Draft) -> Draft:
+    """One line, one statement or one block, and nothing of what follows in the document."""
+    answer = whole(draft.plan, draft.text, draft.end)
+    return replace(draft, text=answer.text, end=answer.end)
 
 
 def drop_last_repetition(draft: Draft) -> Draft:
     """The last line is not the document's next one."""
     lines, _, last = draft.text.rpartition("\n")
-    place = draft.plan.place
+    place = draft.place
     line, below = last if lines else place.head + last, place.below
     begun = (line + place.tail).rstrip()
-    nearly = len(last.strip()) > 3 and below.startswith(begun) and bool(line.strip())
-    return draft.to(lines.rstrip()) if same_line(line, below) or nearly else draft
-
-
-def strip_overlap(draft: Draft) -> Draft:
-    """The end of the answer is not the beginning of what follows it.
-
-    Closers after the cursor are left to :func:`replace_closers`, which knows what they close.
-    """
-    text, suffix, place = draft.text.rstrip(), draft.context.suffix, draft.plan.place
-    if place.tail.strip() and place.closing_tail:
-        return draft
-    for length in range(min(len(text), len(suffix)), 0, -1):
-        if suffix.startswith(text[-length:]) and _is_overlap(text, suffix, length):
-            return draft if _closes_own(draft, text, length) else draft.to(text[:-length])
-    return draft
-
-
-def balance(draft: Draft) -> Draft:
-    """No closing bracket that nothing opened."""
-    place = draft.plan.place
-    if not place.syntax.balanced or place.lexed.inside:
-        return draft
-    unmatched = lex(draft.text, place.syntax, place.lexed).unmatched
-    return draft.to(draft.text[: unmatched[0]]) if unmatched else draft
+    cut = draft.end is End.CUT and len(last.strip()) > 3 and bool(line.strip())
+    above = lines.rpartition("\n")[2] or (place.above[-1] if place.above else "")
+    again = same_line(line, below, above) or (cut and below.startswith(begun))
+    return draft.to(lines.rstrip()) if again and not _closes_itself(draft, last) else draft
 
 
 def fit_blanks(draft: Draft) -> Draft:
@@ -136,10 +96,12 @@ def fit_blanks(draft: Draft) -> Draft:
 
     Nor before a blank or a closer; before anything else that follows, one may be needed.
     """
-    place, text = draft.plan.place, draft.text
+    place, text = draft.place, draft.text
+    follows = place.tail[:1]
+    if place.lexed.string and follows == place.lexed.inside:
+        return draft  # blanks in a string are its own
     if place.head[-1:].isspace() and not place.blank:
         text = text.lstrip(" \t")
-    follows = place.tail[:1]
     opens_string = follows in place.syntax.strings and not place.lexed.string
     closes = follows in ")]},;:" or (place.closing_tail and not opens_string)
     if not follows.strip() or closes:
@@ -149,7 +111,7 @@ def fit_blanks(draft: Draft) -> Draft:
 
 def drop_trifles(draft: Draft) -> Draft:
     """Too little to be shown, or the line above once more."""
-    place, trigger = draft.plan.place, draft.plan.trigger
+    place, trigger = draft.place, draft.plan.trigger
     visible = sum(not character.isspace() for character in draft.text)
     if visible < LEAST_VISIBLE[trigger]:
         return draft.to("")
@@ -158,48 +120,10 @@ def drop_trifles(draft: Draft) -> Draft:
     return draft.to("") if again else draft
 
 
-def drop_broken(draft: Draft) -> Draft:
-    """Only as many lines as can be parsed with what stands around them (Python only)."""
-    if draft.plan.place.language_id != "python":
-        return draft
-    text, suffix = draft.text, draft.context.suffix[draft.replaced :]
-    while text and breaks_python(draft.context.prefix, text, suffix):
-        text = text.rpartition("\n")[0].rstrip()
-        while "\n" in text.strip() and _opens(draft, text):
-            text = text.rpartition("\n")[0].rstrip()
-    return draft.to(text)
-
-
-def drop_doubtful(draft: Draft) -> Draft:
-    """Nothing the model itself held unlikely."""
-    least = LEAST_LOG_PROB[draft.plan.trigger]
-    return draft.to("") if draft.log_prob is not None and draft.log_prob < least else draft
-
-
-def replace_closers(draft: Draft) -> Draft:
-    """Brackets, quotes and punctuation after the cursor that the answer writes as well."""
-    place, text = draft.plan.place, draft.text
-    tail = place.tail.rstrip()
-    if not tail or not place.closing_tail or "\n" in text:
-        return draft
-    count = 0
-    closing, opened = _closing(draft)
-    for character in closing:
-        if count < len(tail) and tail[count] == character:
-            count += 1
-    count = max(0, count - opened)  # each bracket the answer leaves open needs a closer, too
-    rest = tail[count:]
-    if rest and text.endswith(rest) and not any(c in CLOSERS or c in "\"'`" for c in rest):
-        count = len(tail)
-    # What ends the same in both need not be replaced.
-    while count and count == len(tail.rstrip()) and text.endswith(tail[-1]):
-        text, tail, count = text[:-1], tail[:-1], count - 1
-    return replace(draft, text=text, replaced=count)
-
-
 STEPS: Final[tuple[Step, ...]] = (
     cut_markers,
     drop_echo,
+    cut_loop,
     keep_shape,
     drop_unfinished,
     drop_last_repetition,
@@ -209,58 +133,52 @@ STEPS: Final[tuple[Step, ...]] = (
     replace_closers,
     drop_trifles,
     drop_broken,
-    drop_doubtful,
 )
 """In the order they are applied; each sees what the one before left."""
 
+PART_STEPS: Final = tuple(step for step in STEPS if step is not drop_broken)
+"""Those for the beginning of a line, which need not parse: it is to be gone on with."""
 
-def tidy(draft: Draft) -> Tidy | None:
+
+def tidy(draft: Draft, steps: Sequence[Step] = STEPS) -> Tidy | None:
     """What is left of *draft* after all steps; ``None`` if nothing is worth showing."""
-    for step in STEPS:
+    for step in steps:
         draft = step(draft)
         if not draft.text.strip():
             return None
     return Tidy(draft.text, draft.replaced)
 
 
-def _is_overlap(text: str, suffix: str, length: int) -> bool:
-    """Whether the common part is one of words, not of halves of words."""
-    common, before, after = text[-length:], text[-length - 1 : -length], suffix[length : length + 1]
-    if not common.strip():
+def _fence(draft: Draft) -> int | None:
+    """Where a fence ends the code, as around code in a text for people."""
+    place = draft.place
+    if place.language_id in _FENCED:
+        return None
+    for found in _FENCE.finditer(draft.text):
+        before = lex(draft.text[: found.start()], place.syntax, place.lexed)
+        if not before.inside and (found.start() or place.blank):
+            return found.start()
+    return None
+
+
+def _is_heading(draft: Draft, line: str) -> bool:
+    """Whether *line* is a comment that names a file, as those that snippets begin with do."""
+    begin, end = (sign.strip() for sign in draft.context.comment)
+    said = line.strip()
+    if not said.startswith(begin) or not said.endswith(end):
         return False
-    torn_left = (before.isalnum() or before == "_") and (common[0].isalnum() or common[0] == "_")
-    torn_right = (after.isalnum() or after == "_") and (common[-1].isalnum() or common[-1] == "_")
-    return not torn_left and not torn_right
+    said = said.removeprefix(begin).removesuffix(end).strip()
+    label = _PATH_LABEL.match(said)
+    name = said[label.end() :] if label else said
+    if name in {snippet.path for snippet in draft.context.snippets}:
+        return True
+    return (label is not None or "/" in name) and " " not in name and bool(language_of(name))
 
 
-def _closes_own(draft: Draft, text: str, length: int) -> bool:
-    """Whether the common part closes a bracket of the answer's, and the document's one of its own.
-
-    Of ``bin(`` and ``)[2:]`` the brackets are a pair: the end of ``str(x)`` between them is none of
-    theirs.
-    """
-    place = draft.plan.place
-    if not place.syntax.balanced or place.lexed.inside or not place.lexed.brackets:
+def _closes_itself(draft: Draft, last: str) -> bool:
+    """Whether the *last* line closes a bracket that the answer opened."""
+    place = draft.place
+    if not place.syntax.balanced or "\n" not in draft.text or place.awaits_opener:
         return False
-    whole, kept = (lex(said, place.syntax) for said in (text, text[:-length]))
-    return text[-length:].strip()[0] in CLOSERS and len(kept.brackets) > len(whole.brackets)
-
-
-def _closing(draft: Draft) -> tuple[str, int]:
-    """What the answer writes at and after the first closer of something it did not open.
-
-    And how many brackets it leaves open. A string that it leaves open needs what follows.
-    """
-    place = draft.plan.place
-    state = replace(START, inside=place.lexed.inside, string=place.lexed.string)
-    found = lex(draft.text, place.syntax, state)
-    starts = [*found.unmatched[:1], *([] if found.quote_end is None else [found.quote_end])]
-    if not starts or found.string:
-        return "", 0
-    signs = set(found.unmatched) | {found.quote_end}
-    written = "".join(
-        character
-        for offset, character in enumerate(draft.text)
-        if offset in signs or (offset > min(starts) and character in ",;:>")
-    )
-    return written, len(found.brackets)
+    before: Lexed = lex(draft.text[: -len(last) or None], place.syntax, place.lexed)
+    return last.lstrip()[:1] in (")", "]", "}") and len(before.brackets) > len(place.lexed.brackets)

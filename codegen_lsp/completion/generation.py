@@ -14,7 +14,7 @@ from codegen_lsp.completion.budget import Plan
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.stopping import Answer, End, Stopper
 from codegen_lsp.prompts.causal import PreparedPrompt
-from codegen_lsp.types import GenerationRequest, Prompt, Token
+from codegen_lsp.types import GenerationRequest, Piece, Prompt
 
 __all__ = ["Generated", "generate"]
 
@@ -25,24 +25,21 @@ class Generated:
 
     answer: Answer
 
-    log_probs: list[float] = field(default_factory=list)
-    """Of the tokens, natural logarithms, where the engine gives them."""
+    pieces: list[Piece] = field(default_factory=list)
+    """One for each token; the answer is the beginning of their texts."""
 
-    new_tokens: int = 0
     first_token_ms: float = 0.0
 
-    def count(self, token: Token, started: float) -> None:
-        """One more token came."""
-        if not self.new_tokens:
-            self.first_token_ms = (time.monotonic() - started) * 1000
-        self.new_tokens += 1
-        if token.log_prob is not None:
-            self.log_probs.append(token.log_prob)
+    @property
+    def new_tokens(self) -> int:
+        """How many tokens were generated."""
+        return len(self.pieces)
 
     @property
     def log_prob(self) -> float | None:
         """Mean log-probability per token."""
-        return sum(self.log_probs) / len(self.log_probs) if self.log_probs else None
+        known = [piece.log_prob for piece in self.pieces if piece.log_prob is not None]
+        return sum(known) / len(known) if known else None
 
 
 async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> Generated:
@@ -110,17 +107,19 @@ async def _generate(
     said: list[int] = []
     async with contextlib.aclosing(model.engine.generate(request)) as tokens:
         async for token in tokens:
-            result.count(token, started)
+            if not result.pieces:
+                result.first_token_ms = (time.monotonic() - started) * 1000
             piece = decoder.push(token.id) if token.text is None else token.text
             if rest:
                 if not piece or not (piece.startswith(rest) or rest.startswith(piece)):
                     return _Missed(tuple(said), rest)
                 said.append(token.id)
                 rest, piece = rest[len(piece) :], piece[len(rest) :]
+            result.pieces.append(Piece(piece, token.log_prob))
             if piece and stopper.push(piece):
                 break
     if rest:
-        return _Missed(tuple(said) if result.new_tokens > len(said) else (), rest)
+        return _Missed((), rest)
     stopper.push(decoder.flush())
     ran_out = result.new_tokens >= request.max_new_tokens
     result.answer = stopper.finish(End.CUT if ran_out else End.WHOLE)

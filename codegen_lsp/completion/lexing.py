@@ -1,7 +1,7 @@
 """Just enough lexing: which brackets are open, and whether a place is in a string or comment.
 
-Knows the tables of ``syntax.languages``. Is no parser: a window that begins inside a string is
-read wrongly, and every rule built on this must survive that.
+Knows the tables of ``syntax.languages``. Is no parser: whether a window begins inside a string is
+guessed, and every rule built on this must survive a wrong guess.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Final
 
 from codegen_lsp.syntax.languages import Syntax
 
-__all__ = ["CLOSERS", "START", "Lexed", "lex"]
+__all__ = ["CLOSERS", "PAIRS", "START", "Lexed", "lex", "state_after"]
 
-_PAIRS: Final = {")": "(", "]": "[", "}": "{"}
+PAIRS: Final = {")": "(", "]": "[", "}": "{"}
+"""A closing bracket to what it closes."""
 
-CLOSERS: Final = frozenset(_PAIRS)
+CLOSERS: Final = frozenset(PAIRS)
 
 _COMMENT: Final = "\n"
 """The end of a comment that ends with its line."""
@@ -42,11 +43,55 @@ class Lexed:
     quote_end: int | None = None
     """Offset of the quote that closed the string the text began in, if it did."""
 
+    opened: int | None = None
+    """Offset of what began the string or comment at the end of the text, if it did in the text."""
+
     code_end: int = 0
     """Offset after the last character that is neither blank nor part of a comment."""
 
 
 START: Final = Lexed()
+
+_REGEX: Final = (
+    r"(?:(?<=[(,=:!&|?;\[{])|(?<=[(,=:!&|?;\[{] ))"
+    r"/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/\w*"
+)
+"""A regular expression of JavaScript and its kin, where no operand can be divided."""
+
+_CHARACTER: Final = r"'(?:\\[^\n][^'\n]*|[^\\'\n])'"
+"""A character in quotes, in languages in which the quote alone may mean something else."""
+
+_CODE: Final = re.compile(
+    r"[ \t]*(?:(?:async )?def|class|return|import|from|elif|except|func|function|const|let|var"
+    r"|public|private|static|if|for|while)\b.*[:;({\w)]$",
+    re.MULTILINE,
+)
+"""A line that looks like code."""
+
+
+def state_after(text: str, syntax: Syntax, *, whole: bool) -> Lexed:
+    """The state at the end of *text*; if it is not the *whole* document, it may begin in a string.
+
+    Of the ways to read it, the one is taken in which fewest lines that look like code are text.
+    """
+    starts = [START]
+    if not whole:
+        starts += [Lexed(inside=q, string=True) for q in syntax.long_strings if q in text]
+        starts += [Lexed(inside=end) for _, end in syntax.block_comment if end in text]
+    read = [_read(text, syntax, start, len(starts) > 1) for start in starts]
+    return min(read, key=lambda found: found[1])[0]
+
+
+def _read(text: str, syntax: Syntax, start: Lexed, counted: bool) -> tuple[Lexed, int]:
+    """The state at the end of *text* and, if asked, how many lines of code are text in it."""
+    if not counted:
+        return lex(text, syntax, start), 0
+    state, place, count = start, 0, 0
+    for line in _CODE.finditer(text):
+        begun = text.rfind("\n", 0, line.start() + 1) + 1 if line.start() else 0
+        state, place = lex(text[place:begun], syntax, state), begun
+        count += bool(state.inside)
+    return lex(text[place:], syntax, state), count
 
 
 def lex(text: str, syntax: Syntax, state: Lexed = START) -> Lexed:
@@ -56,6 +101,7 @@ def lex(text: str, syntax: Syntax, state: Lexed = START) -> Lexed:
     inside, string = state.inside, state.string
     place, code_end = 0, 0
     quote_end: int | None = None
+    opened: int | None = None
     while place < len(text):
         if inside:
             first = place == 0 and string
@@ -64,25 +110,28 @@ def lex(text: str, syntax: Syntax, state: Lexed = START) -> Lexed:
             if closed:
                 if first and text.endswith(inside, 0, place):
                     quote_end = place - len(inside)
-                inside, string = "", False
+                inside, string, opened = "", False, None
             continue
         found = opening.search(text, place)
         code_end = _code_end(text, place, found.start() if found else len(text), code_end)
         if found is None:
             break
         sign, place = found.group(), found.end()
-        if sign in "()[]{}":
+        if found.lastgroup:  # nothing in it counts
+            code_end = place
+        elif sign in "()[]{}":
             code_end = place
             if sign not in CLOSERS:
                 brackets.append(sign)
-            elif brackets and brackets[-1] == _PAIRS[sign]:
+            elif brackets and brackets[-1] == PAIRS[sign]:
                 brackets.pop()
             else:
                 unmatched.append(found.start())
         else:
             inside, string = _entered(sign, syntax)
+            opened = found.start()
             code_end = place if string else code_end
-    return Lexed("".join(brackets), inside, string, tuple(unmatched), quote_end, code_end)
+    return Lexed("".join(brackets), inside, string, tuple(unmatched), quote_end, opened, code_end)
 
 
 def _code_end(text: str, start: int, stop: int, before: int) -> int:
@@ -114,10 +163,16 @@ def _skip(text: str, place: int, inside: str, string: bool, syntax: Syntax) -> t
 
 @functools.cache
 def _opening(syntax: Syntax) -> re.Pattern[str]:
-    """Whatever changes the state in code, longest signs first."""
+    """Whatever changes the state in code, longest signs first; and what must be read over."""
     signs = [*syntax.line_comment, *(begin for begin, _ in syntax.block_comment)]
     signs += [*syntax.long_strings, *syntax.strings, *"()[]{}"]
-    return re.compile("|".join(re.escape(s) for s in sorted(signs, key=len, reverse=True)))
+    read_over = []
+    if "//" in syntax.line_comment:
+        read_over += [_REGEX] if "`" in syntax.long_strings else []
+        read_over += [] if "'" in syntax.strings else [_CHARACTER]
+    opaque = [f"(?P<opaque>{'|'.join(read_over)})"] if read_over else []
+    escaped = (re.escape(sign) for sign in sorted(signs, key=len, reverse=True))
+    return re.compile("|".join([*opaque, *escaped]))
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from typing import Final
 
 from codegen_lsp.completion.place import width
 
-__all__ = ["breaks_python"]
+__all__ = ["Fit", "breaks_python", "fits", "has_room"]
 
 LONGEST: Final = 8192
 """Characters of a statement that are parsed; longer ones are not judged."""
@@ -30,10 +30,45 @@ _CONTINUES: Final = re.compile(r"[)\]}]|(?:else|elif|except|finally)\b")
 _ALLOW_INCOMPLETE: Final = int(vars(codeop)["PyCF_ALLOW_INCOMPLETE_INPUT"])
 
 
-class _Code(enum.Enum):
+class Fit(enum.Enum):
+    """What the parser says of code."""
+
     WHOLE = "whole"
+
     UNFINISHED = "unfinished"
+    """It only lacks its end."""
+
     WRONG = "wrong"
+
+    UNKNOWN = "unknown"
+    """It is too long to be parsed in time, or the parser gave up."""
+
+
+_FILLINGS: Final = ("", "pass", "_", "if _:", "else:", "_,")
+"""What may stand in the place of a line without changing whether the rest can be parsed."""
+
+
+def fits(prefix: str, text: str, suffix: str) -> Fit:
+    """What the definition or statement around *text* is with *text* in it."""
+    before, after = _around(prefix, suffix)
+    if _unreadable(before, after):
+        return Fit.UNKNOWN
+    return _judge(before + text + after)
+
+
+def has_room(prefix: str, suffix: str) -> bool:
+    """Whether some code between *prefix* and *suffix* would make them whole.
+
+    If not, an answer cannot be blamed for what is wrong.
+    """
+    before, after = _around(prefix, suffix)
+    if _unreadable(before, after):
+        return False
+    above, _, head = before.rpartition("\n")
+    tail, _, below = after.partition("\n")
+    blanks = head[: len(head) - len(head.lstrip())]
+    lines = (head + tail, *(blanks + filling for filling in _FILLINGS))
+    return any(_judge(f"{above}\n{line}\n{below}") is Fit.WHOLE for line in lines)
 
 
 def breaks_python(prefix: str, text: str, suffix: str) -> bool:
@@ -43,17 +78,17 @@ def breaks_python(prefix: str, text: str, suffix: str) -> bool:
     open bracket or a block without a body, breaks nothing: it is to be gone on with.
     """
     before, after = _around(prefix, suffix)
-    if len(before) + len(after) > LONGEST or "\0" in before + after:
+    if _unreadable(before, after):
         return False
     above = before[: before.rfind("\n") + 1]
-    if _judge(above) is _Code.WRONG:
+    if _judge(above) is Fit.WRONG:
         return False
     tail, _, below = after.partition("\n")
     now = _judge(before + text + tail)
-    if now is not _Code.WHOLE:
-        return now is _Code.WRONG
-    fitted = _judge(before + after) is _Code.WHOLE
-    return fitted and _judge(f"{before}{text}{tail}\n{below}") is _Code.WRONG
+    if now is not Fit.WHOLE:
+        return now is Fit.WRONG
+    fitted = _judge(before + after) is Fit.WHOLE
+    return fitted and _judge(f"{before}{text}{tail}\n{below}") is Fit.WRONG
 
 
 def _around(prefix: str, suffix: str) -> tuple[str, str]:
@@ -83,13 +118,17 @@ def _statement(prefix: str, recent: int, head: int) -> int:
     return start
 
 
-def _judge(code: str) -> _Code:
+def _unreadable(before: str, after: str) -> bool:
+    return len(before) + len(after) > LONGEST or "\0" in before + after
+
+
+def _judge(code: str) -> Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             compile(code, "<completion>", "exec", ast.PyCF_ONLY_AST | _ALLOW_INCOMPLETE)
         except SyntaxError as error:
-            return _Code.UNFINISHED if error.msg == "incomplete input" else _Code.WRONG
+            return Fit.UNFINISHED if error.msg == "incomplete input" else Fit.WRONG
         except (ValueError, RecursionError, MemoryError):
-            return _Code.UNFINISHED  # the parser gave up, which says nothing
-    return _Code.WHOLE
+            return Fit.UNKNOWN
+    return Fit.WHOLE

@@ -6,10 +6,10 @@ Knows lines, indentation and the lexical state at the cursor. Knows no tokens an
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from codegen_lsp.completion.lexing import Lexed, lex
+from codegen_lsp.completion.lexing import PAIRS, START, Lexed, lex, state_after
 from codegen_lsp.syntax.languages import Syntax, syntax_of
 from codegen_lsp.types import CompletionContext
 
@@ -18,6 +18,8 @@ __all__ = ["Place", "only_closes", "opens_block", "place_of", "width"]
 _TAB: Final = 8
 _PUNCTUATION: Final = frozenset(")]}>\"'`;,:")
 _LINES_ABOVE: Final = 24
+_NEAR: Final = 2048
+"""Characters after the cursor in which a closing bracket is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Place:
 
     gap: bool
     """Whether a blank line stands directly above the cursor's line."""
+
+    before: str
+    """The text before the cursor, as far as it is looked at."""
+
+    after: str
+    """The text after the cursor, as far as it is looked at."""
 
     language_id: str
     syntax: Syntax
@@ -73,13 +81,48 @@ class Place:
 
     @property
     def floor(self) -> int:
-        """Fewest columns of indentation of the lines of the block that begins here."""
+        """Fewest columns of indentation of the lines of the block that begins here.
+
+        What brackets hold need not be indented (a namespace in C++, a ``case`` in Go): there it is
+        the closing bracket that ends the block.
+        """
+        inside = bool(self.lexed.brackets)
         if not self.blank:
-            return self.indent + 1
-        above = self.above[-1] if self.above else ""
-        if above and opens_block(above, self.syntax):
-            return max(self.indent, width(above) + 1)
+            return self.indent + (not inside)
+        if self.above and not inside and opens_block(self.above[-1], self.syntax):
+            return max(self.indent, width(self._header) + 1)
         return self.indent
+
+    @property
+    def _header(self) -> str:
+        """The first line of the statement that the line above ends."""
+        for count in range(1, len(self.above) + 1):
+            lines = self.above[-count:]
+            if not lex("\n".join(lines), self.syntax).unmatched:
+                return lines[0]
+        return self.above[-1]
+
+    @property
+    def awaits_opener(self) -> bool:
+        """Whether what follows closes a bracket that nothing before the cursor opens."""
+        if not self.syntax.balanced:
+            return False
+        return bool(lex(self.after[:_NEAR], self.syntax, self.lexed).unmatched)
+
+    def closed_below(self, columns: int) -> bool:
+        """Whether the document closes the innermost bracket that is open at the cursor.
+
+        A closer that begins a line closes what stands at its own indentation: one at another than
+        *columns* belongs to another bracket.
+        """
+        after = self.after[:_NEAR]
+        state = replace(START, inside=self.lexed.inside, string=self.lexed.string)
+        unmatched = lex(after, self.syntax, state).unmatched
+        if not unmatched or PAIRS[after[unmatched[0]]] != self.lexed.brackets[-1]:
+            return False
+        start = after.rfind("\n", 0, unmatched[0]) + 1
+        line = after[start : unmatched[0]]
+        return bool(line.strip()) or not start or width(line) == columns
 
     @property
     def _after_docstring(self) -> bool:
@@ -114,9 +157,11 @@ def place_of(context: CompletionContext) -> Place:
         above=tuple([line for line in lines[-2 * _LINES_ABOVE :] if line.strip()][-_LINES_ABOVE:]),
         below=next((line for line in below.split("\n") if line.strip()), ""),
         gap=not lines[-1].strip(),
+        before=context.prefix,
+        after=context.suffix,
         language_id=context.language_id,
         syntax=syntax,
-        lexed=lex(context.prefix, syntax),
+        lexed=state_after(context.prefix, syntax, whole=context.starts_document),
     )
 
 

@@ -1,17 +1,22 @@
 """The completion service: a query in, a completion out, whatever the client.
 
-Knows the order of the steps (remembered? wanted at all? context, prompt, engine, clean-up) and
-when the model is opened. Does not know LSP, files or what engines are made of.
+Knows the order of the steps (remembered? wanted at all? context, prompt, engine, clean-up, gate)
+and when the model is opened. Does not know LSP, files or what engines are made of.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from codegen_lsp.completion.budget import Plan, plan, unwelcome
-from codegen_lsp.completion.cleanup import Draft, Tidy, tidy
+from codegen_lsp.completion.calibration import weights_for
+from codegen_lsp.completion.cleanup import PART_STEPS, STEPS, Draft, Tidy, tidy
+from codegen_lsp.completion.gate import LIMITS, align, confidence, select
 from codegen_lsp.completion.generation import Generated, generate
 from codegen_lsp.completion.memory import Memory
 from codegen_lsp.completion.model import LoadedModel, ModelSlot, OpenModel, open_model
@@ -19,6 +24,8 @@ from codegen_lsp.completion.place import place_of
 from codegen_lsp.completion.scheduler import Scheduler
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.context.collect import collect
+from codegen_lsp.context.outbound import scrubbed
+from codegen_lsp.context.privacy import is_secret_file
 from codegen_lsp.context.window import cut_window, to_line_end
 from codegen_lsp.errors import DocumentError
 from codegen_lsp.prompts.causal import PreparedPrompt
@@ -26,15 +33,47 @@ from codegen_lsp.types import (
     Completion,
     CompletionContext,
     CompletionQuery,
+    Piece,
+    Snippet,
     Source,
     Timings,
     Trigger,
 )
 
-__all__ = ["CompletionService"]
+__all__ = ["CompletionService", "Neighbours"]
+
+logger = logging.getLogger(__name__)
 
 CHARACTERS_PER_TOKEN: Final = 4
 """A token of code is seldom longer; a window of this size seldom wastes context."""
+
+
+SNIPPETS_SHARE: Final = 2
+"""Snippets are looked for as if they could fill half of the prompt; the prompt decides."""
+
+SNIPPETS_SECONDS: Final = 0.15
+"""How long an answer waits for snippets: a folder on a network must not hold it up."""
+
+
+class Neighbours(Protocol):
+    """What a service needs to know of the world around a document."""
+
+    def prepare(self, query: CompletionQuery) -> None:
+        """Note where the user is at work; called on the event loop, before :meth:`snippets`."""
+        ...
+
+    def snippets(
+        self, query: CompletionQuery, sources: Collection[str], limit: int
+    ) -> tuple[Snippet, ...]:
+        """Code from elsewhere, at most *limit* characters, the most telling first.
+
+        Called on a thread of its own.
+        """
+        ...
+
+    def forget(self, uri: str) -> None:
+        """The document was closed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +88,34 @@ class _Job:
     queued_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What passed the gate."""
+
+    tidy: Tidy
+    pieces: tuple[Piece, ...]
+    confidence: float | None
+
+
 class CompletionService:
     """Completes code with one model, which the first request opens. For one event loop."""
 
-    def __init__(self, settings: Settings, *, open_model: OpenModel = open_model) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        open_model: OpenModel = open_model,
+        neighbours: Neighbours | None = None,
+    ) -> None:
         self._settings = settings
+        self._neighbours = neighbours
         self._slot = ModelSlot(settings, open_model)
         self._scheduler = Scheduler()
         self._memory = Memory()
         self._stable: tuple[int, ...] | None = None
         """The stable part of the prompt the engine read last."""
+        self._weights: tuple[str, Sequence[float]] | None = None
+        """The gate's weights, and for which model."""
 
     async def complete(self, query: CompletionQuery) -> Completion | None:
         """A completion; ``None`` where there is nothing to suggest.
@@ -91,7 +148,7 @@ class CompletionService:
         """
         _check(query)
         model = await self._slot.get()
-        context = self._context(query, model, self._settings.max_new_tokens)
+        context = await self._context(query, model, self._settings.max_new_tokens)
         prepared = self._prepare(context, model, self._settings.max_new_tokens)
         ids = (*(prepared.unhealed or prepared.prompt).tokens, *prepared.answer_prefix)
         return model.tokenizer.render(ids[ids[0] == model.tokenizer.eos_id :])
@@ -106,6 +163,8 @@ class CompletionService:
         """The document was closed: cancel what is computed for it, remember nothing of it."""
         self._scheduler.supersede(uri)
         self._memory.forget(uri)
+        if self._neighbours is not None:
+            self._neighbours.forget(uri)
 
     async def close(self) -> None:
         """Cancel what runs and free the model. Idempotent."""
@@ -124,21 +183,45 @@ class CompletionService:
         """Compute an answer; called when the engine is free."""
         warm = self._slot.ready
         model = await self._slot.get()
-        job = self._job(query, model, started, warm=warm)
+        if model.engine.info.remote and is_secret_file(query.snapshot.uri):
+            return None
+        job = await self._job(query, model, started, warm=warm)
         generated = await generate(model, job.prepared, job.plan)
         answer = generated.answer
-        draft = Draft(answer.text, job.plan, job.context, answer.end, generated.log_prob)
-        tidied = tidy(draft)
-        return None if tidied is None else _completion(query, job, generated, tidied, started)
+        draft = Draft(answer.text, job.plan, job.context, answer.end)
+        shown = self._gated(draft, generated.pieces, job)
+        return None if shown is None else _completion(query, job, generated, shown, started)
 
-    def _job(
+    def _gated(self, draft: Draft, said: Sequence[Piece], job: _Job) -> _Shown | None:
+        """As much of the tidied answer as is likely enough; all of it where the user asked."""
+        tidied = tidy(draft)
+        pieces = () if tidied is None else align(said, tidied.text)
+        if tidied is None or not pieces:
+            return None if tidied is None else _Shown(tidied, (), None)
+        asked = job.plan.trigger is Trigger.INVOKED
+        weights = self._weights_of(job.model.name)
+        part = select(pieces, LIMITS["eager" if asked else self._settings.suggestions], weights)
+        if part is not None and part.text != tidied.text:
+            # What is left may close other brackets, or begin a block that now has no body.
+            tidied = tidy(draft.to(part.text), STEPS if part.ends_line else PART_STEPS)
+        if part is None or tidied is None:
+            return None
+        return _Shown(tidied, align(part.pieces, tidied.text), confidence(part, weights))
+
+    def _weights_of(self, model: str) -> Sequence[float]:
+        if self._weights is None or self._weights[0] != model:
+            self._weights = model, weights_for(model)
+        return self._weights[1]
+
+    async def _job(
         self, query: CompletionQuery, model: LoadedModel, started: float, *, warm: bool
     ) -> _Job:
         """Everything the engine is to be given, made when it is free for it."""
         queued_ms = (time.monotonic() - started) * 1000
-        context = self._context(query, model, self._settings.max_new_tokens)
+        context = await self._context(query, model, self._settings.max_new_tokens)
         planned = plan(place_of(context), query.trigger, self._settings)
-        prepared = self._prepare(context, model, planned.max_tokens)
+        # Room for the longest answer whatever is planned, so that the prompt begins at one place.
+        prepared = self._prepare(context, model, self._settings.max_new_tokens)
         stable = prepared.prompt.stable
         # Where nothing is stable, all of the prompt is read anew.
         warm = warm and stable != () and stable == self._stable
@@ -146,15 +229,36 @@ class CompletionService:
         self._stable = stable
         return _Job(context, planned, prepared, model, source, queued_ms)
 
-    def _context(
+    async def _context(
         self, query: CompletionQuery, model: LoadedModel, max_tokens: int
     ) -> CompletionContext:
         size = CHARACTERS_PER_TOKEN * _budget(model, max_tokens)
-        return collect(query.snapshot, query.offset, size)
+        snippets = await self._snippets(query, size // SNIPPETS_SHARE)
+        header = "header" in self._settings.context_sources
+        return collect(query.snapshot, query.offset, size, snippets=snippets, header=header)
+
+    async def _snippets(self, query: CompletionQuery, limit: int) -> tuple[Snippet, ...]:
+        """Code from elsewhere, found on a thread; none where that takes too long or fails."""
+        sources = [name for name in self._settings.context_sources if name != "header"]
+        if self._neighbours is None or not sources:
+            return ()
+        self._neighbours.prepare(query)
+        search = asyncio.to_thread(self._neighbours.snippets, query, sources, limit)
+        try:
+            return await asyncio.wait_for(search, SNIPPETS_SECONDS)
+        except TimeoutError:
+            logger.debug("no snippets within %g s", SNIPPETS_SECONDS)
+        except Exception as error:  # an answer without snippets is better than none
+            logger.warning("no snippets: %s", type(error).__name__)
+            logger.debug("looking for snippets", exc_info=error)
+        return ()
 
     def _prepare(
         self, context: CompletionContext, model: LoadedModel, max_tokens: int
     ) -> PreparedPrompt:
+        """The prompt; what leaves this machine has no secrets in it."""
+        if model.engine.info.remote:
+            context = scrubbed(context)
         return model.family.prepare(context, model.tokenizer, _budget(model, max_tokens))
 
 
@@ -182,15 +286,17 @@ def _check(query: CompletionQuery) -> None:
 
 
 def _completion(
-    query: CompletionQuery, job: _Job, generated: Generated, tidied: Tidy, started: float
+    query: CompletionQuery, job: _Job, generated: Generated, shown: _Shown, started: float
 ) -> Completion:
     return Completion(
-        text=to_line_end(tidied.text, job.context.line_end),
+        text=to_line_end(shown.tidy.text, job.context.line_end),
         start=query.offset,
-        end=query.offset + tidied.replaced,
+        end=query.offset + shown.tidy.replaced,
         source=job.source,
         model=job.model.name,
         log_prob=generated.log_prob,
+        confidence=shown.confidence,
+        pieces=shown.pieces,
         timings=Timings(
             queue_ms=job.queued_ms,
             first_token_ms=generated.first_token_ms,

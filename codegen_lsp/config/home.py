@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["home", "models_folder", "settings_file"]
+__all__ = ["calibration_file", "home", "models_folder", "settings_file"]
 
 APP = "codegen-lsp"
 
@@ -36,3 +36,8 @@ def settings_file() -> Path:
     if os.environ.get("CODEGEN_LSP_HOME"):
         return home() / "settings.toml"
     return platformdirs.user_config_path(APP, appauthor=False) / "settings.toml"
+
+
+def calibration_file() -> Path:
+    """What was learned here about which suggestions are right, a JSON file that need not exist."""
+    return home() / "calibration.json"

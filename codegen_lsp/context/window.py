@@ -8,12 +8,13 @@ not know tokens: sizes are in characters.
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Window", "cut_window", "to_line_end"]
+__all__ = ["Window", "cut_window", "plain", "to_line_end"]
 
 SUFFIX_CHARACTERS: Final = 4096
 """How much text after the cursor is looked at; whole lines, where it is more than one."""
@@ -24,7 +25,7 @@ _STEPS: Final = 4
 """The left edge moves by a quarter of the window."""
 
 _TOP_LEVEL: Final = 8
-"""To begin at an unindented line, up to one eighth of the window is given up."""
+"""To begin at a definition or an unindented line, up to one eighth of the window is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +35,31 @@ class Window:
     prefix: str
     suffix: str
 
-    starts_document: bool
-    """Whether the prefix begins at offset 0."""
+    edge: int
+    """Offset at which the prefix begins."""
 
     line_end: str
     r"""What most lines nearby end with: ``\n``, ``\r\n`` or ``\r``."""
 
+    @property
+    def starts_document(self) -> bool:
+        """Whether nothing was cut on the left."""
+        return self.edge == 0
 
-def cut_window(text: str, offset: int, size: int) -> Window:
+
+def cut_window(text: str, offset: int, size: int, starts: Sequence[int] = ()) -> Window:
     """The window around *offset* of *text* with at most *size* characters before the cursor.
 
-    Costs time in proportion to *size*, not to the length of the text.
+    *starts* are offsets at which it begins best, ascending: where definitions do. Costs time in
+    proportion to *size*, not to the length of the text.
     """
-    edge = _left_edge(text, offset, size)
+    edge = _left_edge(text, offset, size, starts)
     before = text[edge:offset]
     after = text[offset : _right_edge(text, offset)]
     line_end = _line_end(before + after[:512])
     if before.endswith("\r") and after.startswith("\n"):
         before = before[:-1]  # a cursor inside a line end stands before it
-    return Window(_plain(before), _plain(after), edge == 0, line_end)
+    return Window(plain(before), plain(after), edge, line_end)
 
 
 def to_line_end(text: str, line_end: str) -> str:
@@ -60,13 +67,17 @@ def to_line_end(text: str, line_end: str) -> str:
     return text if line_end == "\n" else text.replace("\n", line_end)
 
 
-def _left_edge(text: str, offset: int, size: int) -> int:
-    """Where the window begins: 0, or the start of a line, preferably an unindented one."""
+def _left_edge(text: str, offset: int, size: int, starts: Sequence[int]) -> int:
+    """Where the window begins: 0, or a line start, preferably one of *starts* or unindented."""
     if offset <= size:
         return 0
     step = max(1, size // _STEPS)
     least = -(-(offset - size) // step) * step
-    for edge in _line_starts(text, least, min(offset, least + size // _TOP_LEVEL)):
+    most = min(offset, least + size // _TOP_LEVEL)
+    best = bisect.bisect_left(starts, least)
+    if best < len(starts) and starts[best] <= most:
+        return starts[best]
+    for edge in _line_starts(text, least, most):
         first = text[edge : edge + 1]
         if not first.isspace() and first not in ")]}":
             return edge
@@ -90,7 +101,8 @@ def _line_starts(text: str, start: int, stop: int) -> Iterator[int]:
         yield end.end()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    r"""*text* with ``\n`` as its only line end."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 

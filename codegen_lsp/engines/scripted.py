@@ -1,11 +1,12 @@
 """An engine that answers from a table: for tests, and for trying a client without a model.
 
-Keeps the contract of ``base.Engine`` and computes nothing. Does not know probabilities.
+Keeps the contract of ``base.Engine`` and computes nothing; probabilities are told to it as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from codegen_lsp.engines.base import EngineInfo
@@ -21,11 +22,17 @@ class ScriptedEngine:
 
     *answers* maps the whole prompt, or is called with the request; what it raises is raised to
     the reader of the stream. *delay* seconds pass before each token; with a *gate*, each token
-    waits until the gate is open.
+    waits until the gate is open. *log_probs* are those of the tokens, in order; the rest has none.
     """
 
     def __init__(
-        self, answers: Answers, *, delay: float = 0.0, gate: asyncio.Event | None = None
+        self,
+        answers: Answers,
+        *,
+        delay: float = 0.0,
+        gate: asyncio.Event | None = None,
+        log_probs: Sequence[float] = (),
+        remote: bool = False,
     ) -> None:
         self.requests: list[GenerationRequest] = []
         """Every request, in order."""
@@ -37,11 +44,13 @@ class ScriptedEngine:
         self._answers = answers
         self._delay = delay
         self._gate = gate
+        self._log_probs = log_probs
+        self._remote = remote
 
     @property
     def info(self) -> EngineInfo:
         """A context of 2048 tokens on no device."""
-        return EngineInfo("scripted", "scripted", "none", "none", 0, 2048)
+        return EngineInfo("scripted", "scripted", "none", "none", 0, 2048, self._remote)
 
     async def load(self) -> None:
         """Nothing to load; counted."""
@@ -51,13 +60,14 @@ class ScriptedEngine:
         """The scripted tokens, up to ``max_new_tokens`` or the first stop id."""
         self.requests.append(request)
         try:
-            for token in self._answer(request)[: request.max_new_tokens]:
+            said = self._answer(request)[: request.max_new_tokens]
+            for token, log_prob in itertools.zip_longest(said, self._log_probs[: len(said)]):
                 await asyncio.sleep(self._delay)
                 if self._gate is not None:
                     await self._gate.wait()
                 if token in request.stop_ids:
                     return
-                yield Token(token)
+                yield Token(token, log_prob)
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled += 1
             raise

@@ -1,37 +1,37 @@
 r"""The prompt of a model that only continues text: the text before the cursor, as tokens.
 
 Knows token budgets, where a prompt may be cut, and how its end is healed. Does not know what
-the answer is used for.
+the answer is used for, nor how snippets are written (``pieces`` does).
+
+*The layout.* End-of-text; snippets as comments; the lines that survive a cut; the text before the
+cursor from the cut on. The text has priority: snippets get a quarter of the budget, and of what the
+text leaves free as much as makes it a half; kept lines get an eighth, and only where lines before
+them are missing.
+
+*The cut.* A text that is too long loses whole eighths of its room, and then what stands before the
+next definition or, where none begins soon, before the next line. So the beginning of a prompt stays
+where it is while one types, and an engine can keep what it has read of it. For the same reason the
+room that snippets leave is counted in coarse steps, and room is kept for all the lines that may
+survive a cut, wherever the cut then is.
 
 *Healing.* A cursor often stands inside what the tokenizer would have made one token: after
 ``self.`` the model, which in training read ``.append`` as one token, sees a lone ``.`` that was
 never followed by a word. The tokens at such an end are left out, and the answer is to begin with
 their text again; whoever generates sees to that, and generates from the whole prompt where it
 does not work out. Blanks after a line end are left alone: indentation is exact as it stands.
-
-*Snippets.* Code from other places stands before the window as comments, headed by where it is
-from, sorted by that (then by text), so that a prompt's beginning changes only when the choice
-does.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from codegen_lsp.prompts.pieces import as_comments, kept_lines, kept_size
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
-from codegen_lsp.types import CompletionContext, Prompt, Snippet
+from codegen_lsp.types import CompletionContext, Prompt
 
-__all__ = [
-    "PreparedPrompt",
-    "prepare",
-    "shorten",
-    "split",
-    "unfinished",
-    "whole_lines",
-]
+__all__ = ["Arranged", "PreparedPrompt", "arrange", "prepare", "split", "unfinished"]
 
 SHORTEST_TAIL: Final = 16
 """The stable part ends at the last line break that leaves a tail of at least this length."""
@@ -43,12 +43,17 @@ HEALED_TOKENS: Final = 4
 """Most tokens left out at the end."""
 
 SNIPPETS_SHARE: Final = 4
-"""Snippets take at most a quarter of the budget."""
+"""Snippets may always take a quarter of the budget."""
+
+SNIPPETS_MOST: Final = 2
+"""Snippets take at most half of the budget, however short the text before the cursor is."""
+
+KEPT_SHARE: Final = 8
+"""Kept lines take at most an eighth of the budget."""
 
 _STEPS: Final = 8
-"""A prompt that is too long loses whole eighths of the budget, so that its beginning is stable."""
-
-_LINE_END: Final = re.compile(r"\r\n?|\n")
+"""A prompt that is too long loses whole eighths of its room, so that its beginning is stable; the
+room of snippets changes by eighths of the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +75,30 @@ class PreparedPrompt:
     """Tokens that an encoder-decoder's answer begins with; given, not generated."""
 
 
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """What stands before the cursor in a prompt."""
+
+    head: list[int]
+    """Snippets as comments, then kept lines; whole lines."""
+
+    window: list[int]
+    """The text before the cursor, or the end of it."""
+
+    begins: bool
+    """Whether this can be taken for the beginning of a document."""
+
+
 def prepare(context: CompletionContext, tokenizer: CodeTokenizer, budget: int) -> PreparedPrompt:
     """The prompt of *context*, at most *budget* tokens (at least 1) long.
 
     A document's beginning is told by the end-of-text token, which stood between documents in
     training; it also makes sure that no prompt is empty.
     """
-    head = _snippets(context, tokenizer, budget // SNIPPETS_SHARE)
-    ids = tokenizer.encode(context.prefix)
-    if not head and context.starts_document and len(ids) < budget:
+    arranged = arrange(context, tokenizer, max(1, budget - 1))
+    ids = arranged.head + arranged.window
+    if not ids or (arranged.begins and len(ids) < budget):
         ids.insert(0, tokenizer.eos_id)
-    ids = head + shorten(ids, tokenizer, budget - len(head)) or [tokenizer.eos_id]
     left_out = unfinished(ids, context.prefix, tokenizer)
     if not left_out:
         return PreparedPrompt(split(ids, tokenizer))
@@ -91,50 +109,72 @@ def prepare(context: CompletionContext, tokenizer: CodeTokenizer, budget: int) -
     )
 
 
-def _snippets(context: CompletionContext, tokenizer: CodeTokenizer, limit: int) -> list[int]:
-    """The snippets as comments, whole lines, at most *limit* tokens; end-of-text comes first.
-
-    What is cut is the end, so that a longer window does not move the prompt's beginning.
-    """
-    ordered = sorted(context.snippets, key=lambda snippet: (snippet.path, snippet.text))
-    lines = [line for one in ordered for line in _commented(one, context.comment)]
-    end = tokenizer.encode("\n")
-    ids = whole_lines(tokenizer.encode("\n".join(lines)), tokenizer, limit - 1 - len(end))
-    return [tokenizer.eos_id, *ids, *end] if ids else []
-
-
-def _commented(snippet: Snippet, comment: tuple[str, str]) -> Iterator[str]:
-    """The lines of a snippet, each a comment; the first says where it is from."""
-    begin, end = comment
-    yield f"{begin}{_LINE_END.sub(' ', snippet.path)}{end}"
-    for line in _LINE_END.split(snippet.text.strip("\r\n")):
-        yield f"{begin}{line}{end}".rstrip()
-
-
-def whole_lines(ids: list[int], tokenizer: CodeTokenizer, limit: int) -> list[int]:
-    """The beginning of *ids*, at most *limit* tokens long, that ends where a line ends.
-
-    Everything where it fits; nothing where the first line does not.
-    """
-    if len(ids) <= limit:
-        return ids
-    for place in range(limit, 0, -1):
-        if _breaks_line(ids[place], tokenizer):
-            return ids[:place]
-    return []
+def arrange(context: CompletionContext, tokenizer: CodeTokenizer, budget: int) -> Arranged:
+    """Share *budget* tokens (at least 1) between snippets, kept lines and the text."""
+    ids = tokenizer.encode(context.prefix)
+    allowed = _snippet_room(len(ids), budget)
+    snippets = as_comments(context.snippets, context.comment, tokenizer, allowed)
+    room = budget - len(snippets)
+    before = tuple(one for one in context.kept if one.offset < 0)
+    most = budget // KEPT_SHARE
+    if len(ids) + min(most, kept_size(before, tokenizer)) <= room:
+        kept = kept_lines(before, tokenizer, most)
+        whole = context.starts_document
+        return Arranged(snippets + kept, ids, whole or bool(snippets or kept))
+    reserved = min(most, kept_size(context.kept, tokenizer))
+    place = _cut(ids, context, tokenizer, room - reserved)
+    window = ids[place:]
+    begin = len(context.prefix) - len(tokenizer.decode(window))
+    before = tuple(one for one in context.kept if one.offset < begin)
+    head = snippets + kept_lines(before, tokenizer, reserved)
+    return Arranged(head, window, bool(head))
 
 
-def shorten(ids: list[int], tokenizer: CodeTokenizer, budget: int) -> list[int]:
-    """The last *budget* tokens or fewer: from a line break on, in coarse steps."""
-    excess = len(ids) - budget
-    if excess <= 0:
-        return ids
+def _snippet_room(length: int, budget: int) -> int:
+    """Most tokens of snippets before a text of *length* tokens; changes in coarse steps."""
     step = max(1, budget // _STEPS)
-    start = min(-(-excess // step) * step, len(ids) - 1)
-    for place in range(start, min(len(ids) - 1, start + step)):
-        if _breaks_line(ids[place], tokenizer):
-            return ids[place:]
-    return ids[start:]
+    free = budget - -(-length // step) * step
+    return min(max(free, budget // SNIPPETS_SHARE), budget // SNIPPETS_MOST)
+
+
+def _cut(ids: list[int], context: CompletionContext, tokenizer: CodeTokenizer, room: int) -> int:
+    """Where the last *room* tokens or fewer of *ids* begin best.
+
+    Within a step: at the first definition, else at the first line break, else at a character.
+    """
+    step = max(1, room // _STEPS)
+    start = min(-(-max(0, len(ids) - room) // step) * step, len(ids))
+    stop = min(len(ids) - 1, start + step)
+    cuts = set(context.cuts)
+    line = None
+    for place, begin in _line_breaks(ids, context.prefix, tokenizer, start, stop):
+        if begin in cuts:
+            return place
+        line = place if line is None else line
+    return _at_character(ids, tokenizer, start) if line is None else line
+
+
+def _line_breaks(
+    ids: list[int], prefix: str, tokenizer: CodeTokenizer, start: int, stop: int
+) -> Iterator[tuple[int, int]]:
+    """Tokens in ``[start, stop)`` that begin with a line break, and where the next line begins."""
+    last, left = len(ids), 0
+    places = [place for place in range(start, stop) if _breaks_line(ids[place], tokenizer)]
+    begins: list[tuple[int, int]] = []
+    for place in reversed(places):
+        left += len(tokenizer.decode(ids[place:last]))
+        last = place
+        blanks = tokenizer.token_text(ids[place]) or ""
+        begins.append((place, len(prefix) - left + blanks.rfind("\n") + 1))
+    return reversed(begins)
+
+
+def _at_character(ids: list[int], tokenizer: CodeTokenizer, start: int) -> int:
+    """The first place from *start* on that is not inside a character."""
+    for place in range(start, min(start + 4, len(ids))):
+        if not tokenizer.decode(ids[place : place + 4]).startswith("\ufffd"):
+            return place
+    return start
 
 
 def _breaks_line(token: int, tokenizer: CodeTokenizer) -> bool:

@@ -4,9 +4,10 @@ Knows each family's marks, how the budget is shared and what ends an answer. Doe
 the answer is used for, or how text is cut and healed (``causal`` does).
 
 *The share.* What follows the cursor gets at most a quarter of the budget, in whole lines; what it
-leaves is for the text before the cursor, cut as in a causal prompt. Where nothing but blanks
-follows, there is nothing to fill in: the prompt is the causal one, which all of these models were
-trained on as well (the encoder-decoder excepted).
+leaves, counted in coarse steps so that no word typed behind the cursor moves the beginning, is for
+what stands before the cursor: snippets, kept lines and text, laid out as in a causal prompt. Where
+nothing but blanks follows, there is nothing to fill in: the prompt is the causal one, which all of
+these models were trained on as well (the encoder-decoder excepted).
 
 *Stable and tail.* The stable part is the beginning of the text before the cursor. Everything
 else, the text after the cursor and the marks included, follows what is being typed, so it is the
@@ -33,7 +34,8 @@ from typing import Final
 
 from codegen_lsp.errors import ModelDamagedError
 from codegen_lsp.prompts import causal
-from codegen_lsp.prompts.causal import PreparedPrompt, shorten, split, unfinished, whole_lines
+from codegen_lsp.prompts.causal import PreparedPrompt, arrange, split, unfinished
+from codegen_lsp.prompts.pieces import whole_lines
 from codegen_lsp.prompts.tokenizer import END_OF_TEXT, CodeTokenizer
 from codegen_lsp.types import CompletionContext, Prompt
 
@@ -41,6 +43,9 @@ __all__ = ["FORMATS", "SUFFIX_SHARE", "Format", "prepare"]
 
 SUFFIX_SHARE: Final = 4
 """The text after the cursor takes at most a quarter of the budget."""
+
+_STEPS: Final = 32
+"""A suffix shorter than its share takes whole thirty-seconds of the budget from the prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +121,14 @@ def prepare(
     form = FORMATS[family]
     marks = _marks(form, tokenizer)
     room = budget - len(marks)
-    suffix = _suffix(context.suffix, tokenizer, min(budget // SUFFIX_SHARE, room - 1))
+    share = min(budget // SUFFIX_SHARE, room - 1)
+    suffix, taken = _suffix(context.suffix, tokenizer, share)
     if room < 1 or (form.continues and not suffix):
         prepared = causal.prepare(context, tokenizer, budget)
     else:
-        prepared = _filled(form, context, suffix, tokenizer, room - len(suffix))
+        step = max(1, budget // _STEPS)
+        taken = min(-(-taken // step) * step, share)
+        prepared = _filled(form, context, suffix, tokenizer, room - taken)
     # A mark is no text: with any of them, the name of the next file for one, an answer has ended.
     return replace(
         prepared,
@@ -136,11 +144,12 @@ def _filled(
     tokenizer: CodeTokenizer,
     room: int,
 ) -> PreparedPrompt:
-    """The marks, the text before the cursor in at most *room* tokens, and *suffix*.
+    """The marks, what stands before the cursor in at most *room* tokens, and *suffix*.
 
     A document's beginning is not told: no published format does.
     """
-    ids = _prefix(context.prefix, tokenizer, room)
+    arranged = arrange(context, tokenizer, room)
+    ids = arranged.head + arranged.window
     before = _ids(form.before, tokenizer)
     rest = (*_ids(form.between, tokenizer), *suffix, *_ids(form.behind, tokenizer))
 
@@ -158,20 +167,16 @@ def _filled(
     return PreparedPrompt(whole(ids[:-left_out]), healed, whole(ids))
 
 
-def _suffix(text: str, tokenizer: CodeTokenizer, limit: int) -> list[int]:
-    """The beginning of the text after the cursor; nothing where it is blank."""
-    ids = whole_lines(tokenizer.encode(text), tokenizer, limit) if text.strip() else []
-    return ids if tokenizer.decode(ids).strip() else []
+def _suffix(text: str, tokenizer: CodeTokenizer, limit: int) -> tuple[list[int], int]:
+    """The beginning of the text after the cursor, and what it takes of the budget.
 
-
-def _prefix(text: str, tokenizer: CodeTokenizer, room: int) -> list[int]:
-    """The end of the text before the cursor, from a whole character on."""
-    whole = tokenizer.encode(text)
-    ids = shorten(whole, tokenizer, room)
-    if len(ids) == len(whole):
-        return ids
-    begins = (not tokenizer.decode(ids[k : k + 4]).startswith("\ufffd") for k in range(4))
-    return ids[next((k for k, clean in enumerate(begins) if clean), 0) :]
+    Nothing where it is blank. What is longer than *limit* takes all of it, wherever its last
+    whole line ends.
+    """
+    ids = tokenizer.encode(text) if text.strip() else []
+    taken = min(len(ids), limit)
+    ids = whole_lines(ids, tokenizer, limit)
+    return (ids, taken) if tokenizer.decode(ids).strip() else ([], 0)
 
 
 def _marks(form: Format, tokenizer: CodeTokenizer) -> tuple[int, ...]:

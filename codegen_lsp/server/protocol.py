@@ -115,7 +115,7 @@ class CodegenProtocol(LanguageServerProtocol):
         except JsonRpcException:
             if method == types.INITIALIZE:
                 return self._readable_initialize(message)
-            if method == types.TEXT_DOCUMENT_DID_CHANGE:
+            if method in (types.TEXT_DOCUMENT_DID_CHANGE, types.NOTEBOOK_DOCUMENT_DID_CHANGE):
                 self._server.lose_document(message.get("params"))
             self._refuse(message, JsonRpcInvalidParams(f"parameters of {method} make no sense"))
         return None

@@ -27,6 +27,7 @@ from codegen_lsp.server.sharing import SharedModels
 if TYPE_CHECKING:
     from codegen_lsp.completion.service import CompletionService
     from codegen_lsp.config.settings import Settings
+    from codegen_lsp.context.surroundings import Surroundings
 
 __all__ = ["serve_connection", "serve_stdio", "serve_tcp"]
 
@@ -36,10 +37,10 @@ EXIT_SECONDS = 5.0
 """How long the process may take to end after its last connection."""
 
 
-def _service(settings: Settings) -> CompletionService:
+def _service(settings: Settings, surroundings: Surroundings) -> CompletionService:
     from codegen_lsp.completion.service import CompletionService  # late: not needed to start
 
-    return CompletionService(settings)
+    return CompletionService(settings, neighbours=surroundings)
 
 
 def serve_stdio(

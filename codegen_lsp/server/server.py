@@ -10,7 +10,9 @@ from codegen_lsp.server.features import (
     completion,
     configuration,
     inline_completion,
+    insight,
     lifecycle,
+    notebooks,
     sync,
 )
 from codegen_lsp.server.logs import log_unexpected
@@ -23,9 +25,11 @@ logger = logging.getLogger(__name__)
 FEATURES: tuple[tuple[str, Callable[[CodegenServer], None]], ...] = (
     ("lifecycle", lifecycle.register),
     ("sync", sync.register),
+    ("notebooks", notebooks.register),
     ("configuration", configuration.register),
     ("inline completion", inline_completion.register),
     ("completion", completion.register),
+    ("insight", insight.register),
 )
 """Everything this server can do, in the order in which it is set up."""
 

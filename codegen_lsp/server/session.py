@@ -16,6 +16,7 @@ from pygls.lsp.server import LanguageServer
 
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.config.sources import Layer, resolve
+from codegen_lsp.context.surroundings import Surroundings
 from codegen_lsp.server.documents import DocumentStore
 from codegen_lsp.server.logs import log_unexpected
 from codegen_lsp.server.protocol import CodegenProtocol
@@ -46,7 +47,7 @@ class Service(Protocol):
         ...
 
 
-ServiceFactory = Callable[[Settings], Service]
+ServiceFactory = Callable[[Settings, Surroundings], Service]
 
 MESSAGE_TYPES: tuple[tuple[int, types.MessageType], ...] = (
     (logging.ERROR, types.MessageType.Error),
@@ -72,6 +73,7 @@ class CodegenServer(LanguageServer):
     ) -> None:
         super().__init__("codegen-lsp", version, protocol_cls=CodegenProtocol)
         self.documents = DocumentStore()
+        self.surroundings = Surroundings()
         self.settings = Settings()
         self.ended = asyncio.Event()
         """Set when the connection is to end although the editor did not say so."""
@@ -81,6 +83,9 @@ class CodegenServer(LanguageServer):
 
         self.completion_is_offered = False
         """Whether the editor knows of ``textDocument/completion``."""
+
+        self.last_completion: Completion | None = None
+        """What was answered last, for who asks about it."""
 
         self._tasks: set[asyncio.Task[None]] = set()
         self._trouble: str | None = None
@@ -93,7 +98,7 @@ class CodegenServer(LanguageServer):
     def service(self) -> Service:
         """What answers this connection's requests."""
         if self._service is None:
-            self._service = self._service_factory(self.settings)
+            self._service = self._service_factory(self.settings, self.surroundings)
         return self._service
 
     def resolve_settings(self) -> None:
@@ -107,6 +112,7 @@ class CodegenServer(LanguageServer):
         if resolved.settings == self.settings:
             return
         self.settings = resolved.settings
+        self.surroundings.configure(resolved.settings)
         if self._service is not None:
             self._service.configure(resolved.settings)
 
@@ -129,11 +135,16 @@ class CodegenServer(LanguageServer):
             self._service.forget(uri)
 
     def lose_document(self, params: Any) -> None:
-        """Stop following a document one of whose changes could not be read."""
-        document = params.get("textDocument") if isinstance(params, dict) else None
+        """Stop following a document or notebook one of whose changes could not be read."""
+        given = params if isinstance(params, dict) else {}
+        document = given.get("textDocument") or given.get("notebookDocument")
         uri = document.get("uri") if isinstance(document, dict) else None
-        if isinstance(uri, str) and self.documents.close(uri):
+        if not isinstance(uri, str):
+            return
+        cells = [self.documents.close(cell) for cell in self.documents.notebooks.close(uri)]
+        if self.documents.close(uri) or any(cells):
             logger.error("a change cannot be read, so the document is no longer followed: %s", uri)
+        self.surroundings.closed(uri)
 
     def log_level(self) -> int:
         """What the user wants to see of the log, as ``logging`` counts."""
@@ -153,6 +164,10 @@ class CodegenServer(LanguageServer):
         self.protocol.cancel_all()
         for task in self._tasks:
             task.cancel()
+        await self._close_service()
+        await asyncio.to_thread(self.surroundings.close)
+
+    async def _close_service(self) -> None:
         if self._service is None:
             return
         try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from codegen_lsp.completion.model import LoadedModel
     from codegen_lsp.completion.service import CompletionService
     from codegen_lsp.config.settings import Settings
+    from codegen_lsp.context.surroundings import Surroundings
 
 __all__ = ["SharedModels"]
 
@@ -41,11 +42,11 @@ class SharedModels:
         self._models: dict[tuple[object, ...], _Shared] = {}
         self._opening = asyncio.Lock()
 
-    def service(self, settings: Settings) -> CompletionService:
+    def service(self, settings: Settings, surroundings: Surroundings) -> CompletionService:
         """A completion service for one connection."""
         from codegen_lsp.completion.service import CompletionService  # late: not needed to start
 
-        return CompletionService(settings, open_model=self.open)
+        return CompletionService(settings, open_model=self.open, neighbours=surroundings)
 
     async def open(self, settings: Settings) -> LoadedModel:
         """The model that ``settings`` name, with an engine that is a lease.

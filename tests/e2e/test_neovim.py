@@ -107,8 +107,15 @@ def command() -> Path:
 def editor(
     command: Path, server: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Neovim]:
-    """One editor for all spots, as a person keeps it open."""
-    with start(command, tmp_path_factory.mktemp("home"), server=server) as running:
+    """One editor for all spots, as a person keeps it open.
+
+    It shows doubtful text as well: what is shown where is what is tested, not what is likely.
+    """
+    home = tmp_path_factory.mktemp("home")
+    settings = home / ".codegen-lsp" / "settings.toml"
+    settings.parent.mkdir()
+    settings.write_text('suggestions = "eager"\n', encoding="utf-8")
+    with start(command, home, server=server) as running:
         yield running
 
 

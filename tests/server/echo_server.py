@@ -14,6 +14,7 @@ import os
 
 from codegen_lsp.completion.scheduler import Superseded
 from codegen_lsp.config.settings import Settings
+from codegen_lsp.context.surroundings import Surroundings
 from codegen_lsp.errors import ModelNotFoundError
 from codegen_lsp.server import run
 from codegen_lsp.types import Completion, CompletionQuery, Source
@@ -22,7 +23,7 @@ from codegen_lsp.types import Completion, CompletionQuery, Source
 class EchoService:
     """Stands in for ``CompletionService``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, surroundings: Surroundings) -> None:
         self.settings = settings
         self.waiting: dict[str, asyncio.Future[None]] = {}
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from lsprotocol import types
 
+from codegen_lsp.context.surroundings import Surroundings
 from codegen_lsp.server.documents import DocumentStore
+from codegen_lsp.server.features import sync
 from codegen_lsp.server.positions import Encoding
+from codegen_lsp.server.server import create_server
+from tests.server.echo_server import EchoService
 
 URI = "file:///a.py"
 
@@ -94,3 +100,51 @@ def test_what_nobody_opened_is_named_once(caplog: pytest.LogCaptureFixture) -> N
         f"nothing to complete in a document that is not open: {URI}",
         f"a change of a document that is not open is ignored: {URI}",
     ]
+
+
+def test_texts_of_open_documents() -> None:
+    """What another document may show of this one is what it is now; nothing once it is closed."""
+    documents = store("a = 1\n")
+    assert URI in documents
+    assert documents.change(URI, 2, [partial(0, 4, 5, "2")])
+    assert (documents.text(URI), documents.language(URI)) == ("a = 2\n", "python")
+    documents.close(URI)
+    assert URI not in documents
+    assert not documents.change(URI, 3, [])
+    assert (documents.text(URI), documents.language(URI)) == ("", "")
+
+
+class Told(Surroundings):
+    """Surroundings that only note what they are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[tuple[str, ...]] = []
+
+    def opened(self, uri: str, language_id: str, text: Callable[[], str]) -> None:
+        """The text is what it is when it is taken."""
+        self.notes.append(("opened", uri, language_id))
+        self.text = text
+
+    def changed(self, uri: str) -> None:
+        """With the text as it is now."""
+        self.notes.append(("changed", uri, self.text()))
+
+    def closed(self, uri: str) -> None:
+        """With what is left of the text."""
+        self.notes.append(("closed", uri, self.text()))
+
+
+def test_other_documents_hear_of_what_is_edited() -> None:
+    """Documents and notebooks are announced as they are opened, edited and closed."""
+    ls = create_server(EchoService)
+    told = ls.surroundings = Told()
+    item = types.TextDocumentItem(URI, "python", 1, "a")
+    sync.did_open(ls, types.DidOpenTextDocumentParams(item))
+    whole = types.TextDocumentContentChangeWholeDocument("b")
+    for uri in (URI, "file:///stranger.py"):
+        version = types.VersionedTextDocumentIdentifier(2, uri)
+        sync.did_change(ls, types.DidChangeTextDocumentParams(version, [whole]))
+    sync.did_close(ls, types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(URI)))
+    assert told.notes[:3] == [("opened", URI, "python"), ("changed", URI, "b"), ("closed", URI, "")]
+    assert set(told.notes[3:]) <= {("closed", URI, "")}

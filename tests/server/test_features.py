@@ -9,6 +9,7 @@ import pytest
 from lsprotocol import types
 
 from codegen_lsp.server import server as server_module
+from codegen_lsp.server.features import insight
 from codegen_lsp.server.logs import attach_editor, log_unexpected, set_up_logging
 from codegen_lsp.server.server import FEATURES, create_server
 from codegen_lsp.server.session import CodegenServer
@@ -25,6 +26,10 @@ def test_every_feature_is_listed() -> None:
     assert set(new_server().protocol.fm.features) == {
         types.INITIALIZE,
         types.INITIALIZED,
+        types.NOTEBOOK_DOCUMENT_DID_CHANGE,
+        types.NOTEBOOK_DOCUMENT_DID_CLOSE,
+        types.NOTEBOOK_DOCUMENT_DID_OPEN,
+        types.NOTEBOOK_DOCUMENT_DID_SAVE,
         types.TEXT_DOCUMENT_COMPLETION,
         types.TEXT_DOCUMENT_DID_CHANGE,
         types.TEXT_DOCUMENT_DID_CLOSE,
@@ -33,6 +38,8 @@ def test_every_feature_is_listed() -> None:
         types.TEXT_DOCUMENT_INLINE_COMPLETION,
         types.WORKSPACE_DID_CHANGE_CONFIGURATION,
         types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS,
+        insight.CONTEXT,
+        insight.LAST_COMPLETION,
     }
 
 

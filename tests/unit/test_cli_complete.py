@@ -36,8 +36,9 @@ class FakeCompleter:
     answer: ClassVar[Completion | Exception | None] = None
     calls: ClassVar[list[tuple[Settings, str, int, str]]] = []
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, folder: Path) -> None:
         self.settings = settings
+        self.folder = folder
         self.info = INFO
 
     def __enter__(self) -> Self:
@@ -71,7 +72,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeCompleter]
 
 def answer(text: str = " + b)", *, after: int = 1) -> Completion:
     """A completion at the cursor that replaces ``after`` characters after it."""
-    return Completion(text, CURSOR, CURSOR + after, Source.COLD, "small", -0.25, TIMINGS)
+    return Completion(text, CURSOR, CURSOR + after, Source.COLD, "small", -0.25, timings=TIMINGS)
 
 
 def run(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:

@@ -12,7 +12,7 @@ from codegen_lsp.errors import ModelDamagedError
 from codegen_lsp.prompts import causal
 from codegen_lsp.prompts.causal import LONGEST_TAIL, SHORTEST_TAIL, PreparedPrompt
 from codegen_lsp.prompts.infill import FORMATS, prepare
-from codegen_lsp.types import CompletionContext, Snippet
+from codegen_lsp.types import CompletionContext, Kept, Snippet
 from tests.support.marks import MARKS, family_tokenizer
 
 TOKENIZERS = {
@@ -199,8 +199,8 @@ def test_marks_in_the_document_are_text() -> None:
         assert marks == [*form.before, *form.between, *form.behind]
 
 
-def test_snippets_are_for_prompts_that_go_on() -> None:
-    """Without a suffix the prompt is the causal one in everything but the ends of its answer."""
+def test_without_a_suffix_the_prompt_is_the_causal_one() -> None:
+    """Snippets included; only what ends the answer differs."""
     context = CompletionContext("self.app", "\n", snippets=(Snippet("a.py", "", "x"),))
     tokenizer = TOKENIZERS["codegen25"]
     filled = prepare("codegen25", context, tokenizer, 200)
@@ -211,6 +211,59 @@ def test_snippets_are_for_prompts_that_go_on() -> None:
         plain.unhealed,
     )
     assert filled.stop_ids
+
+
+@pytest.mark.parametrize("family", FORMATS)
+def test_snippets_and_kept_lines_stand_before_the_prefix(family: str) -> None:
+    """Behind the first mark, as in a causal prompt; the beginning of a document is not told."""
+    context = CompletionContext(
+        "class A:\n" + "    x = 1\n" * 40,
+        "\ny = 2\n",
+        snippets=(Snippet("b.py", "", "g()"), Snippet("a.py", "", "f()")),
+        kept=(Kept(0, "class A:\n"),),
+    )
+    said = shown(family, prepare(family, context, TOKENIZERS[family], 300))
+    form = FORMATS[family]
+    head = "".join(form.before) + "# a.py\n# f()\n# b.py\n# g()\nclass A:\n\n    x = 1\n"
+    assert said.startswith(head)
+    assert said.endswith(f"x = 1\n{form.between[0]}\ny = 2\n{''.join(form.behind)}")
+    roomy = shown(family, prepare(family, context, TOKENIZERS[family], 900))
+    assert roomy.count("class A") == 1
+
+
+@given(
+    st.sampled_from(list(FORMATS)),
+    st.integers(1, 40),
+    st.integers(0, 40),
+    st.integers(100, 500),
+    st.sampled_from([(), (Snippet("a.py", "", "f()\n" * 9),)]),
+)
+def test_everything_fits(
+    family: str, before: int, after: int, budget: int, snippets: tuple[Snippet, ...]
+) -> None:
+    """Snippets, kept lines, prefix and suffix share one budget."""
+    prefix, suffix = "    x = é1\n" * before, "\n    y = 2" * after
+    kept = (Kept(0, "import os\n"), Kept(9, "def f():\n"))
+    context = CompletionContext(prefix, suffix, snippets=snippets, kept=kept)
+    prepared = prepare(family, context, TOKENIZERS[family], budget)
+    assert 1 <= len(prepared.unhealed or prepared.prompt) <= budget
+
+
+@pytest.mark.parametrize("family", FORMATS)
+def test_the_suffix_does_not_move_the_beginning(family: str) -> None:
+    """Neither where the last whole line of a long one ends, nor single tokens of a short one."""
+    prefix = "".join(f"line {i}\n" for i in range(300))
+    snippets = (Snippet("a.py", "", "x\n" * 200),)
+    for suffixes, most in (
+        (["\n" + "b" * length + ("\n" + "c" * 60) * 9 for length in range(40)], 1),
+        (["\n" + "b" * length for length in range(40)], 3),
+    ):
+        starts = set()
+        for suffix in suffixes:
+            context = CompletionContext(prefix, suffix, snippets=snippets)
+            said = shown(family, prepare(family, context, TOKENIZERS[family], 640))
+            starts.add(said.partition(FORMATS[family].between[0])[0])
+        assert len(starts) <= most
 
 
 @pytest.mark.parametrize("family", FORMATS)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codegen_lsp.completion.budget import Shape, unwelcome
-from codegen_lsp.completion.lexing import lex
+from codegen_lsp.completion.lexing import lex, state_after
 from codegen_lsp.completion.place import opens_block, place_of, width
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.syntax.languages import syntax_of
@@ -30,6 +30,9 @@ PYTHON = syntax_of("python")
         ("don't (", "markdown", "(", ""),
         ("fn f<'a>(x: &'a str) {", "rust", "{", ""),
         ("`a ${b\n", "javascript", "", "`"),
+        ("x.replace(/[({]/g, {", "javascript", "({", ""),
+        ("a = (b / c) / (d", "javascript", "(", ""),
+        ("if c == '{' || c == '\\'' {", "rust", "{", ""),
     ],
 )
 def test_lex(text: str, language: str, brackets: str, inside: str) -> None:
@@ -89,6 +92,10 @@ SHAPES = [
     ("a = 1\n¦", Shape.STATEMENT, Shape.BLOCK),
     ("# a:¦", Shape.STATEMENT, Shape.STATEMENT),
     ("", Shape.STATEMENT, Shape.BLOCK),
+    # a block that has statements already gets one more
+    ("def f():\n    ¦\n    return a\n", Shape.STATEMENT, Shape.BLOCK),
+    ('class A:\n    """Say\n    it."""\n    ¦\n', Shape.BLOCK, Shape.BLOCK),
+    ("x = {\n    ¦\n}\n", Shape.BLOCK, Shape.BLOCK),
 ]
 
 
@@ -129,3 +136,74 @@ def test_lines_around() -> None:
         "d",
         "  e",
     )
+
+
+def test_without_a_grammar_lines_decide() -> None:
+    """Where no tree says what is expected, a line that opens a block does."""
+    assert plan_at("if a then\n  ¦", language="lua").shape is Shape.BLOCK
+    assert plan_at("a = 1\n  ¦", language="lua").shape is Shape.STATEMENT
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "whole", "inside"),
+    [
+        ('of it.\n    """\n    return a\n\ndef f():\n    ', "python", False, ""),
+        ('of it.\n    """\n    return a\n\ndef f():\n    """Say', "python", False, '"""'),
+        ('of it.\n    """\n    return a\n\ndef f():\n    ', "python", True, '"""'),
+        ('def f():\n    """Say."""\n    return 1\n', "python", False, ""),
+        (" * of it's.\n */\nint f(void) {\n", "c", False, ""),
+    ],
+)
+def test_a_window_may_begin_in_a_string(text: str, language: str, whole: bool, inside: str) -> None:
+    """Of the ways to read a part of a document, the one is taken that leaves code to be code."""
+    assert state_after(text, syntax_of(language), whole=whole).inside == inside
+
+
+@pytest.mark.parametrize(
+    ("code", "language", "floor"),
+    [
+        ("def f():\n¦", "python", 1),
+        ("def f():\n    ¦", "python", 4),
+        ("if (a and\n        b):\n    ¦", "python", 4),
+        ("x = [\n¦", "python", 0),
+        ("namespace a {\n¦", "cpp", 0),
+        ("    def f():¦", "python", 5),
+        ("    f(¦", "python", 4),
+    ],
+)
+def test_floor(code: str, language: str, floor: int) -> None:
+    """A block is deeper than its header; what brackets hold may stand anywhere."""
+    assert place_of(context_at(code, language=language)).floor == floor
+
+
+@pytest.mark.parametrize(
+    ("code", "columns", "closed", "awaited"),
+    [
+        ("f() {\n  ¦\n}\n", 0, True, False),
+        ("f() {\n  ¦\n}\n", 2, False, False),
+        ("f() {\n  ¦\n", 0, False, False),
+        ("f(g(¦);\n", 0, True, False),
+        ("f() {\n  ¦\n  b);\n}\n", 0, False, True),
+    ],
+)
+def test_who_closes(code: str, columns: int, closed: bool, awaited: bool) -> None:
+    """Whether the document closes what is open at the cursor, and something that is not."""
+    place = place_of(context_at(code, language="c"))
+    assert (place.closed_below(columns), place.awaits_opener) == (closed, awaited)
+
+
+@pytest.mark.parametrize(
+    ("code", "shape"),
+    [
+        ("def f(a):\n    ¦\n        return a\n", Shape.LINE),
+        ("for a in b:\n¦\n    return a\n", Shape.STATEMENT),
+        ("x = 1\n¦\n    return a\n", Shape.LINE),
+        ("def e¦\n        self,\n    ) -> None:\n", Shape.LINE),
+        ("    a = 1\n¦\n    return a\n", Shape.STATEMENT),
+        ("x = 1\n¦\ny = 1\n", Shape.STATEMENT),
+    ],
+)
+def test_what_has_its_body_already_is_one_line(code: str, shape: Shape) -> None:
+    """Several lines before deeper ones cannot be right: the first of them is being written."""
+    found = plan_at(code).shape
+    assert found is shape or (shape is Shape.STATEMENT and found is Shape.BLOCK)

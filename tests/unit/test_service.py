@@ -47,12 +47,12 @@ def saying(text: str, settings: Settings | None = None) -> CompletionService:
 async def test_a_completion_says_everything() -> None:
     """Text, range, source, model and timings."""
     query = query_at("def f(a):\n    b = ¦\n")
-    completion = await saying("a + 1\nmore").complete(query)
+    completion = await saying("a + 10\nmore").complete(query)
     assert completion is not None
-    assert (completion.text, completion.start, completion.end) == ("a + 1", 18, 18)
+    assert (completion.text, completion.start, completion.end) == ("a + 10", 18, 18)
     assert (completion.source, completion.model) == (Source.COLD, "scripted")
     assert completion.timings.prompt_tokens == 18  # the beginning of the document is a token
-    assert completion.timings.new_tokens == len("a + 1\n")
+    assert completion.timings.new_tokens == len("a + 10\n")
     assert 0 <= completion.timings.first_token_ms <= completion.timings.total_ms
 
 
@@ -155,7 +155,7 @@ async def test_typing_to_the_end_asks_again() -> None:
 
 async def test_warm_and_cold() -> None:
     """Warm is a prompt whose stable part the engine has just read."""
-    service = saying("a + 1")
+    service = saying("a + 10")
     lines = "".join(f"a{i} = b{i}\n" for i in range(9))
     sources = []
     for code in (f"{lines}x = ¦", f"{lines}xy = ¦", f"z = 1\n{lines}x = ¦"):

@@ -39,4 +39,6 @@ async def ask(ls: CodegenServer, spot: Spot | None, trigger: Trigger) -> Complet
         log_unexpected(logger, "no completion", error)
         return None
     ls.trouble(None)
+    if completion is not None:
+        ls.last_completion = completion
     return completion

@@ -23,7 +23,7 @@ from codegen_lsp.server.features import completion
 if TYPE_CHECKING:
     from codegen_lsp.server.session import CodegenServer
 
-__all__ = ["begin", "register", "settle"]
+__all__ = ["begin", "folders", "register", "settle"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ def begin(ls: CodegenServer, params: types.InitializeParams) -> None:
 
 async def settle(ls: CodegenServer) -> None:
     """What can be asked of the editor once it is initialized."""
+    ls.surroundings.set_folders(map(Path, folders(ls)))
     await pull(ls)
+    ls.surroundings.start()
     if _can(ls, "workspace.did_change_configuration.dynamic_registration"):
         await _register(ls, types.WORKSPACE_DID_CHANGE_CONFIGURATION, {"section": SECTION})
 
@@ -69,6 +71,7 @@ def did_change_workspace_folders(
     """A folder that comes or goes takes its settings along."""
     _read_files(ls)
     ls.resolve_settings()
+    ls.surroundings.set_folders(map(Path, folders(ls)))
 
 
 async def pull(ls: CodegenServer) -> None:
@@ -123,10 +126,15 @@ def _layer(name: str, raw: object) -> Layer:
     return Layer(name, raw)
 
 
+def folders(ls: CodegenServer) -> list[str]:
+    """The paths of the workspace's folders, as far as they are on this machine."""
+    uris = list(ls.workspace.folders) or [ls.workspace.root_uri or ""]
+    return [path for path in map(to_fs_path, uris) if path]
+
+
 def _read_files(ls: CodegenServer) -> None:
     """The settings of the user's file, of the workspace's and of the environment."""
-    uris = list(ls.workspace.folders) or [ls.workspace.root_uri or ""]
-    paths = [path for path in map(to_fs_path, uris) if path]
+    paths = folders(ls)
     ls.layers["user"] = [user_layer()]
     ls.layers["workspace"] = [workspace_layer(Path(path)) for path in paths]
     ls.layers["environment"] = [environment_layer()]

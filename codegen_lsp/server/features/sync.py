@@ -9,7 +9,7 @@ from lsprotocol import types
 if TYPE_CHECKING:
     from codegen_lsp.server.session import CodegenServer
 
-__all__ = ["register"]
+__all__ = ["begin", "follow", "leave", "register"]
 
 
 def register(ls: CodegenServer) -> None:
@@ -23,18 +23,36 @@ def register(ls: CodegenServer) -> None:
 def did_open(ls: CodegenServer, params: types.DidOpenTextDocumentParams) -> None:
     """Begin to follow a document."""
     ls.documents.open(params.text_document)
+    begin(ls, params.text_document.uri)
 
 
 def did_change(ls: CodegenServer, params: types.DidChangeTextDocumentParams) -> None:
     """Apply an editor's changes."""
     document = params.text_document
-    ls.documents.change(document.uri, document.version, params.content_changes)
+    if ls.documents.change(document.uri, document.version, params.content_changes):
+        follow(ls, document.uri)
 
 
 def did_close(ls: CodegenServer, params: types.DidCloseTextDocumentParams) -> None:
     """Forget a document."""
     ls.close_document(params.text_document.uri)
+    leave(ls, params.text_document.uri)
 
 
 def did_save(ls: CodegenServer, params: types.DidSaveTextDocumentParams) -> None:
     """Nothing: what is completed is the buffer, which the changes describe already."""
+
+
+def begin(ls: CodegenServer, uri: str) -> None:
+    """A document or notebook is open: its code may be shown where the user writes other code."""
+    ls.surroundings.opened(uri, ls.documents.language(uri), lambda: ls.documents.text(uri))
+
+
+def follow(ls: CodegenServer, uri: str) -> None:
+    """A document or notebook was edited."""
+    ls.surroundings.changed(uri)
+
+
+def leave(ls: CodegenServer, uri: str) -> None:
+    """A document or notebook was closed."""
+    ls.surroundings.closed(uri)
