@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Entry] = {
     "complete": Entry("codegen_lsp.cli.complete", "complete", "Complete at FILE:LINE:COL."),
     "models": Entry("codegen_lsp.cli.models_cmd", "models", "Get, list and remove models."),
     "bench": Entry("codegen_lsp.cli.bench", "bench", "Measure speed on this machine."),
+    "eval": Entry("codegen_lsp.cli.eval_cmd", "evaluate", "Measure quality."),
     "train": Entry("codegen_lsp.cli.train", "train", "Train or fine-tune a model (JAX)."),
     "doctor": Entry("codegen_lsp.cli.doctor", "doctor", "Say what is wrong and how to mend it."),
 }

@@ -14,12 +14,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from codegen_lsp.errors import CodegenError
 
-__all__ = ["SERVER_COMMAND", "Client"]
+__all__ = ["AUTOMATIC", "INVOKED", "SERVER_COMMAND", "Client"]
 
 SERVER_COMMAND: Sequence[str] = (sys.executable, "-m", "codegen_lsp", "--stdio")
 """The server of this very installation."""
@@ -29,11 +30,16 @@ EXIT_SECONDS = 10.0
 CAPABILITIES: Mapping[str, object] = {
     "general": {"positionEncodings": ["utf-32", "utf-16"]},
     "textDocument": {"inlineCompletion": {"dynamicRegistration": False}},
-    "workspace": {"configuration": False},
+    "workspace": {"configuration": False, "workspaceFolders": True},
 }
 
-INVOKED = 1
-"""``InlineCompletionTriggerKind.Invoked`` of LSP 3.18; 2 is automatic."""
+INVOKED, AUTOMATIC = 1, 2
+"""``InlineCompletionTriggerKind`` of LSP 3.18."""
+
+METHOD_NOT_FOUND = -32601
+
+READY_SECONDS = 0.05
+"""How often a server is asked whether it knows its workspace."""
 
 
 class Client:
@@ -45,14 +51,16 @@ class Client:
         *,
         command: Sequence[str] = SERVER_COMMAND,
         environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
         timeout: float = 120.0,
     ) -> None:
         self._options = dict(options or {})
         self._command = command
         self._environment = {**os.environ, **(environment or {})}
+        self._folder = folder
         self._timeout = timeout
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._gone = ""
@@ -74,7 +82,7 @@ class Client:
         self._reader = asyncio.create_task(self._read())
         parameters = {
             "processId": os.getpid(),
-            "rootUri": None,
+            **_workspace(self._folder),
             "capabilities": CAPABILITIES,
             "initializationOptions": self._options,
         }
@@ -84,14 +92,24 @@ class Client:
         return answer
 
     async def request(self, method: str, parameters: Mapping[str, object] | None) -> Any:
-        """The result of one request.
+        """The result of one request; given up (the task cancelled), it is cancelled there too.
 
         :raises CodegenError: the server answered with an error, too late or not at all.
         """
+        answer = await self._exchange(method, parameters)
+        if "error" in answer:
+            error = answer["error"]
+            raise CodegenError(f"{error.get('message')} ({error.get('code')})")
+        return answer.get("result")
+
+    async def _exchange(
+        self, method: str, parameters: Mapping[str, object] | None
+    ) -> Mapping[str, Any]:
+        """The whole answer to one request, be it a result or an error."""
         if self._gone:
             raise CodegenError(self._gone)
         number = next(self._ids)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         self._send({"id": number, "method": method, "params": parameters})
         try:
@@ -100,6 +118,9 @@ class Client:
             raise CodegenError(
                 f"the server did not answer {method} in {self._timeout:g} s"
             ) from None
+        except asyncio.CancelledError:
+            self.notify("$/cancelRequest", {"id": number})
+            raise
         finally:
             self._waiting.pop(number, None)
 
@@ -112,23 +133,64 @@ class Client:
         document = {"uri": uri, "languageId": language_id, "version": 1, "text": text}
         self.notify("textDocument/didOpen", {"textDocument": document})
 
+    def insert(self, uri: str, version: int, line: int, character: int, text: str) -> None:
+        """``textDocument/didChange``: something was typed at a 0-based UTF-32 position."""
+        at = {"line": line, "character": character}
+        parameters = {
+            "textDocument": {"uri": uri, "version": version},
+            "contentChanges": [{"range": {"start": at, "end": at}, "text": text}],
+        }
+        self.notify("textDocument/didChange", parameters)
+
     def close_document(self, uri: str) -> None:
         """``textDocument/didClose``."""
         self.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
 
-    async def complete(self, uri: str, line: int, character: int) -> list[dict[str, Any]]:
-        """The items of one invoked inline completion at a 0-based UTF-32 position."""
+    async def complete(
+        self, uri: str, line: int, character: int, trigger: int = INVOKED
+    ) -> list[dict[str, Any]]:
+        """The items of one inline completion at a 0-based UTF-32 position."""
         answer = await self.request(
             "textDocument/inlineCompletion",
             {
                 "textDocument": {"uri": uri},
                 "position": {"line": line, "character": character},
-                "context": {"triggerKind": INVOKED},
+                "context": {"triggerKind": trigger},
             },
         )
         if answer is None:
             return []
         return list(answer["items"] if isinstance(answer, dict) else answer)
+
+    async def ready(self) -> None:
+        """Wait until the server knows the files of its workspace, if it says so at all.
+
+        :raises CodegenError: it answered with an error, or still reads after the timeout.
+        """
+        end = asyncio.get_running_loop().time() + self._timeout
+        while True:
+            known = await self._ask_if_known("codegen/context")
+            if known is None or known.get("ready", True):
+                return
+            if asyncio.get_running_loop().time() > end:
+                raise CodegenError(f"the server still reads after {self._timeout:g} s")
+            await asyncio.sleep(READY_SECONDS)
+
+    async def last_completion(self) -> Mapping[str, Any] | None:
+        """What the server says of the completion it answered last, if it says so at all.
+
+        :raises CodegenError: it answered with an error.
+        """
+        return await self._ask_if_known("codegen/lastCompletion")
+
+    async def _ask_if_known(self, method: str) -> Mapping[str, Any] | None:
+        """The result of a request of our own; ``None`` from a server that does not know it."""
+        answer = await self._exchange(method, {})
+        error = answer.get("error")
+        if error is not None and error.get("code") != METHOD_NOT_FOUND:
+            raise CodegenError(f"{error.get('message')} ({error.get('code')})")
+        result = answer.get("result")
+        return result if isinstance(result, dict) else None
 
     async def stop(self) -> int:
         """``shutdown``, ``exit``; returns the exit code. A server that hangs is killed."""
@@ -188,17 +250,21 @@ class Client:
         future = self._waiting.get(message.get("id", 0))
         if future is None or future.done():
             return
-        if "error" in message:
-            error = message["error"]
-            future.set_exception(CodegenError(f"{error.get('message')} ({error.get('code')})"))
-        else:
-            future.set_result(message.get("result"))
+        future.set_result(message)
 
     def _fail(self, reason: str) -> None:
         self._gone = reason
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(CodegenError(reason))
+
+
+def _workspace(folder: Path | None) -> Mapping[str, object]:
+    """What ``initialize`` says of the folder that is open."""
+    if folder is None:
+        return {"rootUri": None}
+    uri = folder.as_uri()
+    return {"rootUri": uri, "workspaceFolders": [{"uri": uri, "name": folder.name}]}
 
 
 def _length(header: bytes) -> int:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +22,7 @@ from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.base import Engine, EngineInfo
 from codegen_lsp.errors import GenerationError
 from codegen_lsp.evaluation.client import Client
+from codegen_lsp.evaluation.machine import machine
 from codegen_lsp.evaluation.positions import Place, places
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
 from codegen_lsp.types import GenerationRequest, Prompt
@@ -133,7 +132,7 @@ async def measure_speed(
     finally:
         await loaded.engine.close()
     server = await _measure_server(settings, loaded.tokenizer, tests, plan, progress)
-    return Speed(_machine(), info, NEW_TOKENS, engine, server)
+    return Speed(machine(), info, NEW_TOKENS, engine, server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,16 +261,3 @@ def _options(settings: Settings) -> Mapping[str, object]:
         settings, max_new_tokens=NEW_TOKENS, max_line_tokens=NEW_TOKENS, multiline="always"
     )
     return dict(msgspec.to_builtins(bounded))
-
-
-def _machine() -> Mapping[str, object]:
-    return {
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cpus": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "load": round(psutil.getloadavg()[0], 2),  # what else ran makes every number worse
-        "python": platform.python_version(),
-    }

@@ -57,4 +57,6 @@ def test_the_wheel_holds_the_bundled_model_and_is_small(wheel: zipfile.ZipFile) 
     assert bundled + "codegen-lsp.json" in wheel.namelist()
     assert bundled + "MODEL_CARD.md" in wheel.namelist()
     assert "codegen_lsp/tpu/sources.tsv" in wheel.namelist()
+    for name in ("packages.tsv", "report.html.jinja", "report.css"):
+        assert f"codegen_lsp/evaluation/replay/{name}" in wheel.namelist()
     assert sum(info.compress_size for info in wheel.infolist()) <= MAX_WHEEL

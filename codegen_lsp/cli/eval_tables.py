@@ -1,0 +1,135 @@
+"""A replay, and the difference of two, as tables on stdout. Knows words and columns only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from codegen_lsp.evaluation.replay.bootstrap import Comparison, Difference
+from codegen_lsp.evaluation.replay.results import Measures, Run
+
+__all__ = ["show_comparison", "show_run"]
+
+LABELS: Mapping[str, str] = {
+    "shown": "shown",
+    "exact": "exact match",
+    "first_line": "first line exact",
+    "similarity": "edit similarity",
+    "identifier_f1": "identifier F1",
+    "prefix": "correct characters",
+    "accepted": "right, shown",
+    "wrong": "wrong, shown",
+    "parses": "several lines that parse",
+    "duplicates": "repeats what follows",
+    "loops": "loops",
+    "saved": "keystrokes saved",
+    "typing_shown": "seen per typed line",
+    "typing_wrong": "wrong per typed line",
+    "typing_accepted": "taken per typed line",
+}
+"""Metric to what a reader sees; those that end in ``_shown`` stand beside the ones without."""
+
+NUMBERS = frozenset({"prefix", "prefix_shown", "typing_shown", "typing_wrong", "typing_accepted"})
+"""Metrics that are no shares."""
+
+BY_REPOSITORY: Sequence[str] = (
+    "shown",
+    "exact",
+    "similarity",
+    "accepted",
+    "wrong",
+    "saved",
+)
+
+
+def show_run(run: Run) -> None:
+    """What was measured: metrics by kind, repositories, latencies."""
+    console = Console()
+    summary = run.summary
+    columns: list[tuple[str, Measures]] = [("all", summary.all)]
+    if len(summary.corpora) > 1:
+        columns += summary.corpora.items()
+    columns += summary.kinds.items()
+    model, seconds = run.settings.get("model"), run.seconds
+    table = Table(title=f"{model}: {len(run.points)} points, {len(run.typing)} typed lines")
+    table.add_column("measured")
+    for name, measures in columns:
+        table.add_column(f"{name} ({measures['points'] or 0:.0f})", justify="right")
+    for metric, label in LABELS.items():
+        values = [_pair(metric, measures) for _, measures in columns]
+        if any(values):
+            table.add_row(label, *values)
+    table.caption = (
+        f"shares in %, in brackets of what was shown; seed {run.seed}, "
+        f"codegen-lsp {run.version}, {seconds:.0f} s"
+    )
+    console.print(table)
+    console.print(_repositories(summary.repositories))
+    console.print(_latencies(summary.latency))
+
+
+def _pair(metric: str, measures: Measures) -> str:
+    """A metric over all points and, in brackets, over those where something was shown."""
+    shown = _value(metric, measures.get(f"{metric}_shown"))
+    return _value(metric, measures.get(metric)) + (f" ({shown})" if shown else "")
+
+
+def _repositories(found: Mapping[str, Measures]) -> Table:
+    table = Table(title="repositories", caption="shares in %")
+    table.add_column("name")
+    for heading in ("points", *BY_REPOSITORY):
+        table.add_column(LABELS.get(heading, heading), justify="right")
+    for name, measures in found.items():
+        values = [_value(metric, measures.get(metric)) for metric in BY_REPOSITORY]
+        table.add_row(name, f"{measures['points'] or 0:.0f}", *values)
+    return table
+
+
+def _latencies(found: Mapping[str, Mapping[str, float]]) -> Table:
+    table = Table(title="latency")
+    table.add_column("answer")
+    for heading in ("p50", "p95", "count"):
+        table.add_column(heading, justify="right")
+    for name, times in found.items():
+        table.add_row(
+            name, f"{times['p50']:.1f} ms", f"{times['p95']:.1f} ms", f"{times['count']:.0f}"
+        )
+    return table
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Each metric in both runs, and the 95 % interval of its difference."""
+    table = Table(title=f"difference by {comparison.units} {_plural(comparison)}")
+    table.add_column("measured")
+    for heading in ("A", "B", "B - A", "95 % interval"):
+        table.add_column(heading, justify="right")
+    for metric, one in comparison.metrics.items():
+        label = LABELS.get(metric) or f"{LABELS[metric.removesuffix('_shown')]}, of shown"
+        table.add_row(label, *_difference(metric, one))
+    table.caption = f"shares in %; paired bootstrap, {comparison.draws} draws"
+    Console().print(table)
+
+
+def _plural(comparison: Comparison) -> str:
+    words = {"repository": "repositories", "file": "files"}
+    return comparison.unit if comparison.units == 1 else words[comparison.unit]
+
+
+def _difference(metric: str, one: Difference) -> tuple[str, str, str, str]:
+    sure = "*" if one.low > 0 or one.high < 0 else " "
+    return (
+        _value(metric, one.a),
+        _value(metric, one.b),
+        _value(metric, one.difference, signed=True),
+        f"{_value(metric, one.low, signed=True)} … {_value(metric, one.high, signed=True)} {sure}",
+    )
+
+
+def _value(metric: str, value: float | None, *, signed: bool = False) -> str:
+    """Shares in percent."""
+    if value is None:
+        return ""
+    sign = "+" if signed else ""
+    return f"{value:{sign}.2f}" if metric in NUMBERS else f"{100 * value:{sign}.1f}"

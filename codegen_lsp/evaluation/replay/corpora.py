@@ -1,0 +1,201 @@
+"""Whose code is replayed: pinned fresh packages, CPython's library, a user's own repository.
+
+Knows the table ``packages.tsv``, how its wheels are fetched (pip's hash-checking download into a
+cache folder) and unpacked. Every package in it was first released in 2023 or later, which is when
+the project's name appeared on the Python package index, and none of them is among the packages
+that the bundled model learned from. Does not know which lines of a file are hidden.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from codegen_lsp.errors import CorpusError, UsageError
+from codegen_lsp.evaluation.replay.results import Corpus
+
+__all__ = [
+    "TABLE",
+    "Package",
+    "Repository",
+    "fetch",
+    "fresh",
+    "load_packages",
+    "own",
+    "parse_packages",
+    "stdlib",
+    "unpack",
+]
+
+TABLE: Final = "packages.tsv"
+
+FIRST_YEAR: Final = "2023"
+
+STDLIB: Final = "cpython-lib"
+"""The name under which the running interpreter's library appears."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One row of the table."""
+
+    name: str
+    version: str
+    released: str
+    """Date of the first release of all."""
+
+    sha256: str
+    """Of the pure Python wheel."""
+
+    @property
+    def requirement(self) -> str:
+        """The pin as pip's hash-checking mode reads it."""
+        return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Code of one project, not yet copied."""
+
+    name: str
+    corpus: Corpus
+    source: Path
+    """A wheel or a folder."""
+
+    version: str = ""
+    sha256: str = ""
+    """Of the wheel; ``""`` for a folder."""
+
+
+def load_packages() -> tuple[Package, ...]:
+    """The table, in its order.
+
+    :raises CorpusError: a row is malformed, repeats a name or is too old.
+    """
+    text = resources.files(__package__).joinpath(TABLE).read_text(encoding="utf-8")
+    return parse_packages(text)
+
+
+def parse_packages(text: str) -> tuple[Package, ...]:
+    """Read a tab-separated table with a header line; see :func:`load_packages`."""
+    found: dict[str, Package] = {}
+    for number, line in enumerate(text.splitlines()[1:], start=2):
+        cells = line.split("\t")
+        if len(cells) != 4:
+            raise CorpusError(f"{TABLE}:{number} has {len(cells)} columns", mend="write four")
+        package = Package(*cells)
+        if package.name in found:
+            raise CorpusError(f"{TABLE}:{number} names {package.name} twice", mend="keep one row")
+        if package.released < FIRST_YEAR:
+            raise CorpusError(f"{TABLE}:{number}: {package.name} is too old", mend="drop the row")
+        found[package.name] = package
+    return tuple(found.values())
+
+
+def fresh(cache: Path, limit: int | None = None) -> list[Repository]:
+    """The packages of the table, or *limit* of them spread over it; fetched if *cache* lacks them.
+
+    :raises CorpusError: pip cannot fetch a package, or it is not the pinned one.
+    """
+    packages = _spread(load_packages(), limit)
+    wheels = fetch(packages, cache)
+    return [
+        Repository(one.name, "fresh", wheels[one.name], one.version, one.sha256) for one in packages
+    ]
+
+
+def _spread(packages: Sequence[Package], limit: int | None) -> Sequence[Package]:
+    if limit is None or limit >= len(packages):
+        return packages
+    return [packages[index * len(packages) // limit] for index in range(limit)]
+
+
+def stdlib() -> Repository:
+    """CPython's library, of the interpreter that runs this.
+
+    :raises CorpusError: it is not there as source.
+    """
+    folder = Path(sysconfig.get_path("stdlib"))
+    if not (folder / "os.py").is_file():
+        raise CorpusError(
+            "the standard library is not there as source", mend="install Python with its Lib folder"
+        )
+    return Repository(STDLIB, "stdlib", folder, ".".join(map(str, sys.version_info[:3])))
+
+
+def own(path: Path, taken: Collection[str] = ()) -> Repository:
+    """A folder of the user's, under its name, or under its path if that name is *taken*.
+
+    :raises UsageError: it is no folder.
+    """
+    folder = path.resolve()
+    if not folder.is_dir():
+        raise UsageError(f"{path} is no folder", mend="name the folder of a repository")
+    return Repository(
+        folder.as_posix() if folder.name in set(taken) else folder.name, "own", folder
+    )
+
+
+def fetch(packages: Sequence[Package], cache: Path) -> dict[str, Path]:
+    """The wheel of every package, by name; pip downloads and verifies what *cache* lacks.
+
+    :raises CorpusError: pip cannot fetch one, or it is not the pinned one.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    found = _by_hash(cache)
+    missing = [package for package in packages if package.sha256 not in found]
+    if missing:
+        _download(missing, cache)
+        found = _by_hash(cache)
+    absent = [package.name for package in packages if package.sha256 not in found]
+    if absent:
+        raise CorpusError(
+            f"wheels of {', '.join(absent[:5])} are not the pinned ones",
+            mend="delete them from the cache folder and run again",
+        )
+    return {package.name: found[package.sha256] for package in packages}
+
+
+def _by_hash(cache: Path) -> dict[str, Path]:
+    return {
+        hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(cache.glob("*.whl"))
+    }
+
+
+def _download(packages: Sequence[Package], cache: Path) -> None:
+    """Let pip fetch pinned wheels, checking their hashes."""
+    wanted = cache / "wanted.txt"
+    wanted.write_text("\n".join(package.requirement for package in packages), encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--require-hashes", "--only-binary=:all:", "--platform=any"]
+    command += ["--python-version=3.11", "--dest", str(cache), "--requirement", str(wanted)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - own table
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise CorpusError(f"pip could not fetch the packages: {last}", mend="go on-line, run again")
+
+
+def unpack(repository: Repository, scratch: Path) -> Path:
+    """The folder with the repository's files: itself, or a wheel's contents below *scratch*.
+
+    :raises CorpusError: the wheel cannot be read.
+    """
+    if repository.source.is_dir():
+        return repository.source
+    folder = scratch / "wheel"
+    try:
+        with zipfile.ZipFile(repository.source) as wheel:
+            wheel.extractall(folder)  # names that lead out of the folder are made harmless
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CorpusError(
+            f"{repository.source.name} cannot be unpacked ({error})", mend="delete it, run again"
+        ) from error
+    return folder
