@@ -46,6 +46,7 @@ class Completer:
         """*folder*: where code may be found that the model should see, too; ``None``: nowhere."""
         settings = settings or Settings()
         self._loaded: LoadedModel | None = None
+        self._waited = False
         self._surroundings = Surroundings()
         self._surroundings.configure(settings)
         self._surroundings.set_folders(() if folder is None else (folder,))
@@ -81,7 +82,7 @@ class Completer:
         :raises EngineError: the engine cannot run here, or failed.
         """
         query = _query(text, offset, path, language_id, trigger)
-        self._surroundings.wait_ready(READING_SECONDS)
+        self._read_folder()
         try:
             return self._await(self._service.complete(query))
         except Superseded:
@@ -90,7 +91,7 @@ class Completer:
     def explain(self, text: str, offset: int, *, path: str = "", language_id: str = "") -> str:
         """The prompt that the model would read for the same call of :meth:`complete`."""
         query = _query(text, offset, path, language_id, Trigger.INVOKED)
-        self._surroundings.wait_ready(READING_SECONDS)
+        self._read_folder()
         return self._await(self._service.explain(query))
 
     @property
@@ -116,6 +117,12 @@ class Completer:
     async def _open(self, settings: Settings) -> LoadedModel:
         self._loaded = await open_model(settings)
         return self._loaded
+
+    def _read_folder(self) -> None:
+        """Let the folder be read before the first answer, as far as that is quick."""
+        if not self._waited:
+            self._waited = True
+            self._surroundings.wait_ready(READING_SECONDS)
 
     def _await(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if not self._finalizer.alive:

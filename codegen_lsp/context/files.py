@@ -142,6 +142,9 @@ class Refusal(enum.Enum):
     ENCODING = "encoding"
     """In no encoding that we can tell."""
 
+    FAILED = "failed"
+    """Whoever read it failed, or died of it: that is our mistake."""
+
     LINK = "link"
     SECRET = "secret"  # noqa: S105 - a word
 

@@ -44,7 +44,7 @@ def read(root: str, relative: str) -> FileFacts | Refusal:
         return Refusal.UNREADABLE
     except Exception as error:
         print(f"{path!r}: {error!r}", file=sys.stderr)
-        return Refusal.TOO_LARGE
+        return Refusal.FAILED
 
 
 def answer(request: Request) -> Reply:

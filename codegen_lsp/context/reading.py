@@ -261,8 +261,8 @@ class Reader:
             guilty.deaths += 1
             if guilty.deaths >= _ATTEMPTS:
                 logger.info("%s is left out: reading it fails", guilty.root / guilty.path)
-                # Not for now, as if it were unreadable: until it changes.
-                self._deliver(Refusal.TOO_LARGE)
+                # Until it changes: it would only happen again.
+                self._deliver(Refusal.FAILED)
         with self._changed:
             again = {(job.root, job.path): job for job in self._flight if not job.void}
             self._flight.clear()

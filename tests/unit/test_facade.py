@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import codegen_lsp
+from codegen_lsp import Completer, Settings
 
 NAMES = [
     "CodegenError",
@@ -70,3 +72,18 @@ def test_import_loads_nothing_heavy() -> None:
 def test_version_is_known() -> None:
     """The version is a string, whether the package is installed or only on the path."""
     assert codegen_lsp.__version__[0].isdigit()
+
+
+def test_code_of_the_folder_is_seen(tmp_path: Path) -> None:
+    """A file that nobody opened is shown to the model; without a folder nothing is looked for."""
+    (tmp_path / "shapes.py").write_text(
+        "def rectangle_area(width, height):\n    return width * height\n", encoding="utf-8"
+    )
+    text = "from shapes import rectangle_area\n\n\nprint(rectangle_area("
+    path = str(tmp_path / "main.py")
+    prompts = {}
+    for folder in (None, tmp_path):
+        with Completer(Settings(), folder=folder) as completer:
+            prompts[folder] = completer.explain(text, len(text), path=path)
+    assert "# shapes.py\n# def rectangle_area(width, height):" in prompts[tmp_path]
+    assert "def rectangle_area" not in prompts[None]

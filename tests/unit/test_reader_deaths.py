@@ -62,7 +62,7 @@ def test_a_file_the_worker_dies_of_is_left_out(tmp_path: Path) -> None:
     with Reading(command=worker(FRAGILE)) as reading:
         found = reading.of(tmp_path, *paths)
     assert len(reading.results) == len(paths)
-    refused = {path for path, outcome in found.items() if outcome is Refusal.TOO_LARGE}
+    refused = {path for path, outcome in found.items() if outcome is Refusal.FAILED}
     assert refused == {"poison.py", "poison2.py"}
     assert all(isinstance(found[path], FileFacts) for path in set(paths) - refused)
 
@@ -116,7 +116,7 @@ def test_a_file_that_takes_too_long_is_left_out(tmp_path: Path) -> None:
     """A worker that hangs ends itself."""
     with Reading(command=worker(SLOW)) as reading:
         found = reading.of(tmp_path, write(tmp_path, "slow.py"), write(tmp_path, "a.py"))
-    assert found["slow.py"] is Refusal.TOO_LARGE
+    assert found["slow.py"] is Refusal.FAILED
     assert isinstance(found["a.py"], FileFacts)
 
 
@@ -138,7 +138,7 @@ def test_a_file_no_parser_copes_with_costs_no_worker(tmp_path: Path) -> None:
         pid = reading.reader.worker_pid
         until(lambda: not reading.reader.pending)
         assert reading.reader.worker_pid == pid
-    assert {outcome for _, outcome in reading.results} == {Refusal.TOO_LARGE}
+    assert {outcome for _, outcome in reading.results} == {Refusal.FAILED}
 
 
 def test_an_idle_worker_ends_and_comes_back(tmp_path: Path) -> None:
