@@ -81,7 +81,7 @@ def _shape(place: Place, invoked: bool, settings: Settings) -> Shape:
 def _has_body(place: Place) -> bool:
     """Whether the lines below are deeper: the body, or the arguments, of what is being written."""
     level = place.indent
-    if place.blank and place.above:
+    if not place.head and place.above and not place.gap:  # how deep it will be is not typed yet
         outer = width(place.above[-1])
         if opens_block(place.above[-1], place.syntax) and level <= outer:
             return False  # they are the body of the line above, of which this is to be a line

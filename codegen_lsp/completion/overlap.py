@@ -35,9 +35,10 @@ def same_line(line: str, other: str, above: str = "") -> bool:
     Rows of a table are alike without repeating each other: lines that differ only in a literal,
     imports, and lines that go on with a series to which the line *above* belongs as well.
     """
-    if not other.strip() or width(line) != width(other):
-        return False
+    equally_deep = width(line) == width(other)
     line, other = line.strip(), other.strip()
+    if not other or not (equally_deep or (line == other and len(line) >= _LONG)):
+        return False
     if line == other:
         return True
     if min(len(line), len(other)) < _LONG or _LITERAL.sub("0", line) == _LITERAL.sub("0", other):

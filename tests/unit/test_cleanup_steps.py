@@ -182,6 +182,8 @@ def test_what_the_document_closes_may_stay_open(code: str, said: str, kept: str)
 
 
 REPEATED = cases(
+    ("python", "    ¦\n        from app import run\n", "from app import run", ""),
+    ("python", "    ¦\n        f(a)\n", "f(a)", "f(a)"),
     ("python", "a = 1\n¦\nb = total(a)\n", "c = 2\nb = total(a)", "c = 2"),
     ("python", "f('a', 1)\n¦\nf('ccc', 3)\n", "f('bbb', 2)", "f('bbb', 2)"),
     ("python", "¦\nimport stringprep\n", "import stringprops", "import stringprops"),

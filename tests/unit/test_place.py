@@ -200,6 +200,8 @@ def test_who_closes(code: str, columns: int, closed: bool, awaited: bool) -> Non
         ("x = 1\n¦\n    return a\n", Shape.LINE),
         ("def e¦\n        self,\n    ) -> None:\n", Shape.LINE),
         ("    a = 1\n¦\n    return a\n", Shape.STATEMENT),
+        ("def f():\n        a = 1\n    ¦\n        return a\n", Shape.LINE),
+        ("def f():\n    return 1\n\n\n¦\n    a: int,\n) -> None:\n", Shape.LINE),
         ("x = 1\n¦\ny = 1\n", Shape.STATEMENT),
     ],
 )
