@@ -8,31 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from codegen_lsp.evaluation.replay.bootstrap import Comparison, Difference
+from codegen_lsp.evaluation.replay.report_words import MEASURES
 from codegen_lsp.evaluation.replay.results import Measures, Run
 
 __all__ = ["show_comparison", "show_run"]
-
-LABELS: Mapping[str, str] = {
-    "shown": "shown",
-    "exact": "exact match",
-    "first_line": "first line exact",
-    "similarity": "edit similarity",
-    "identifier_f1": "identifier F1",
-    "prefix": "correct characters",
-    "accepted": "right, shown",
-    "wrong": "wrong, shown",
-    "parses": "several lines that parse",
-    "duplicates": "repeats what follows",
-    "loops": "loops",
-    "saved": "keystrokes saved",
-    "typing_shown": "seen per typed line",
-    "typing_wrong": "wrong per typed line",
-    "typing_accepted": "taken per typed line",
-}
-"""Metric to what a reader sees; those that end in ``_shown`` stand beside the ones without."""
-
-NUMBERS = frozenset({"prefix", "prefix_shown", "typing_shown", "typing_wrong", "typing_accepted"})
-"""Metrics that are no shares."""
 
 BY_REPOSITORY: Sequence[str] = (
     "shown",
@@ -57,10 +36,10 @@ def show_run(run: Run) -> None:
     table.add_column("measured")
     for name, measures in columns:
         table.add_column(f"{name} ({measures['points'] or 0:.0f})", justify="right")
-    for metric, label in LABELS.items():
+    for metric, measure in MEASURES.items():
         values = [_pair(metric, measures) for _, measures in columns]
-        if any(values):
-            table.add_row(label, *values)
+        if any(values) and not _of_shown(metric):
+            table.add_row(measure.label, *values)
     table.caption = (
         f"shares in %, in brackets of what was shown; seed {run.seed}, "
         f"codegen-lsp {run.version}, {seconds:.0f} s"
@@ -68,6 +47,11 @@ def show_run(run: Run) -> None:
     console.print(table)
     console.print(_repositories(summary.repositories))
     console.print(_latencies(summary.latency))
+
+
+def _of_shown(metric: str) -> bool:
+    """Whether a metric stands in brackets beside the one that it is named after."""
+    return metric.removesuffix("_shown") in MEASURES and metric.endswith("_shown")
 
 
 def _pair(metric: str, measures: Measures) -> str:
@@ -80,7 +64,8 @@ def _repositories(found: Mapping[str, Measures]) -> Table:
     table = Table(title="repositories", caption="shares in %")
     table.add_column("name")
     for heading in ("points", *BY_REPOSITORY):
-        table.add_column(LABELS.get(heading, heading), justify="right")
+        label = MEASURES[heading].label if heading in MEASURES else heading
+        table.add_column(label, justify="right")
     for name, measures in found.items():
         values = [_value(metric, measures.get(metric)) for metric in BY_REPOSITORY]
         table.add_row(name, f"{measures['points'] or 0:.0f}", *values)
@@ -106,8 +91,7 @@ def show_comparison(comparison: Comparison) -> None:
     for heading in ("A", "B", "B - A", "95 % interval"):
         table.add_column(heading, justify="right")
     for metric, one in comparison.metrics.items():
-        label = LABELS.get(metric) or f"{LABELS[metric.removesuffix('_shown')]}, of shown"
-        table.add_row(label, *_difference(metric, one))
+        table.add_row(MEASURES[metric].label, *_difference(metric, one))
     table.caption = f"shares in %; paired bootstrap, {comparison.draws} draws"
     Console().print(table)
 
@@ -132,4 +116,4 @@ def _value(metric: str, value: float | None, *, signed: bool = False) -> str:
     if value is None:
         return ""
     sign = "+" if signed else ""
-    return f"{value:{sign}.2f}" if metric in NUMBERS else f"{100 * value:{sign}.1f}"
+    return f"{100 * value:{sign}.1f}" if MEASURES[metric].share else f"{value:{sign}.2f}"
