@@ -21,7 +21,6 @@ import os
 import platform
 import random
 import re
-import subprocess
 import sys
 import sysconfig
 import zipfile
@@ -41,6 +40,7 @@ from codegen_lsp.tpu.cleaning import clean, decode, reject_path, reject_text
 from codegen_lsp.tpu.data import write_heldout, write_shard
 from codegen_lsp.tpu.sources import STDLIB, STDLIB_LICENCE, Role, Source, load_sources
 from codegen_lsp.tpu.tokenizer import missing_indents, train_tokenizer
+from codegen_lsp.tpu.wheels import fetch
 
 PACKAGE_CAP: Final = 2_500_000
 """Most bytes of text one training package gives, so that no single style dominates."""
@@ -150,7 +150,7 @@ def prepare(folder: Path, cache: Path, seed: int = 0, workers: int | None = None
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = load_sources()
-    archives = fetch(sources, cache)
+    archives = fetch(sources, cache, PLATFORMS)
     packages, files = _clean_all(sources, archives, workers)
     kept = choose(files, packages, seed)
     train = [f for f in kept if f.role == "train"]
@@ -190,44 +190,6 @@ def _sample(files: Sequence[CodeFile], limit: int) -> Iterator[CodeFile]:
 
 
 # --- archives -------------------------------------------------------------------------------
-
-
-def fetch(sources: Sequence[Source], cache: Path) -> dict[str, Path]:
-    """The archive of every source, by name; pip downloads and verifies what *cache* lacks."""
-    cache.mkdir(parents=True, exist_ok=True)
-    found = _by_hash(cache)
-    missing = [source for source in sources if source.sha256 not in found]
-    if missing:
-        _download(missing, cache)
-        found = _by_hash(cache)
-    absent = [source.name for source in sources if source.sha256 not in found]
-    if absent:
-        raise CorpusError(
-            f"archives of {', '.join(absent[:5])} are not the pinned ones",
-            mend="delete them from the cache folder and run again",
-        )
-    return {source.name: found[source.sha256] for source in sources}
-
-
-def _by_hash(cache: Path) -> dict[str, Path]:
-    """Every wheel in *cache* by its sha256."""
-    return {
-        hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(cache.glob("*.whl"))
-    }
-
-
-def _download(sources: Sequence[Source], cache: Path) -> None:
-    """Let pip fetch pinned wheels for one platform, checking their hashes."""
-    wanted = cache / "wanted.txt"
-    wanted.write_text("\n".join(source.requirement for source in sources), encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--require-hashes", "--only-binary=:all:", "--python-version=3.11"]
-    command += [f"--platform={name}" for name in PLATFORMS]
-    command += ["--dest", str(cache), "--requirement", str(wanted)]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603  (own table)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise CorpusError(f"pip could not fetch the corpus: {last}", mend="go on-line, run again")
 
 
 def read_archive(archive: Path) -> Iterator[tuple[str, bytes]]:

@@ -16,7 +16,7 @@ pytest.importorskip("tokenizers")
 from codegen_lsp.errors import CorpusError
 from codegen_lsp.tpu import corpus
 from codegen_lsp.tpu.cleaning import clean, decode, reject_path, reject_text, scrub
-from codegen_lsp.tpu.corpus import CodeFile, PackageReport, choose, clean_package, fetch, signature
+from codegen_lsp.tpu.corpus import CodeFile, PackageReport, choose, clean_package, signature
 from codegen_lsp.tpu.sources import (
     Role,
     Source,
@@ -24,6 +24,7 @@ from codegen_lsp.tpu.sources import (
     load_sources,
     parse_sources,
 )
+from codegen_lsp.tpu.wheels import fetch
 
 FUNCTION = '''\
 def area_{n}(width: float, height: float) -> float:

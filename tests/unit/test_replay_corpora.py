@@ -16,7 +16,6 @@ from codegen_lsp.evaluation.replay import corpora
 from codegen_lsp.evaluation.replay.corpora import (
     Package,
     Repository,
-    fetch,
     load_packages,
     own,
     parse_packages,
@@ -24,6 +23,7 @@ from codegen_lsp.evaluation.replay.corpora import (
 )
 from codegen_lsp.evaluation.replay.working_copy import duplicates, make_copy
 from codegen_lsp.tpu.sources import load_sources
+from codegen_lsp.tpu.wheels import fetch
 
 HEADER = "name\tversion\treleased\tsha256\n"
 

@@ -8,8 +8,6 @@ that the bundled model learned from. Does not know which lines of a file are hid
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 import sys
 import sysconfig
 import zipfile
@@ -21,12 +19,12 @@ from typing import Final
 
 from codegen_lsp.errors import CorpusError, UsageError
 from codegen_lsp.evaluation.replay.results import Corpus
+from codegen_lsp.tpu.wheels import fetch
 
 __all__ = [
     "TABLE",
     "Package",
     "Repository",
-    "fetch",
     "fresh",
     "load_packages",
     "own",
@@ -142,45 +140,6 @@ def own(path: Path, taken: Collection[str] = ()) -> Repository:
     return Repository(
         folder.as_posix() if folder.name in set(taken) else folder.name, "own", folder
     )
-
-
-def fetch(packages: Sequence[Package], cache: Path) -> dict[str, Path]:
-    """The wheel of every package, by name; pip downloads and verifies what *cache* lacks.
-
-    :raises CorpusError: pip cannot fetch one, or it is not the pinned one.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    found = _by_hash(cache)
-    missing = [package for package in packages if package.sha256 not in found]
-    if missing:
-        _download(missing, cache)
-        found = _by_hash(cache)
-    absent = [package.name for package in packages if package.sha256 not in found]
-    if absent:
-        raise CorpusError(
-            f"wheels of {', '.join(absent[:5])} are not the pinned ones",
-            mend="delete them from the cache folder and run again",
-        )
-    return {package.name: found[package.sha256] for package in packages}
-
-
-def _by_hash(cache: Path) -> dict[str, Path]:
-    return {
-        hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted(cache.glob("*.whl"))
-    }
-
-
-def _download(packages: Sequence[Package], cache: Path) -> None:
-    """Let pip fetch pinned wheels, checking their hashes."""
-    wanted = cache / "wanted.txt"
-    wanted.write_text("\n".join(package.requirement for package in packages), encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--require-hashes", "--only-binary=:all:", "--platform=any"]
-    command += ["--python-version=3.11", "--dest", str(cache), "--requirement", str(wanted)]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - own table
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise CorpusError(f"pip could not fetch the packages: {last}", mend="go on-line, run again")
 
 
 def unpack(repository: Repository, scratch: Path) -> Path:
