@@ -45,9 +45,9 @@ WEIGHTS: Final[Mapping[Origin, float]] = {
     Origin.DEFINITIONS: 0.2,
     Origin.IMPORTS: 0.15,
 }
-"""What the first of each source is worth. By how likely 333 hidden lines of eleven packages became
-under the bundled model: code that follows similar code tells it most, and what definitions and
-imports tell is worth room that this leaves."""
+"""What the first of each source is worth. To the bundled model code that follows similar code tells
+most; definitions and imports get the room that this leaves. Compare sources with
+``eval replay --set contextSources=...``."""
 
 _ORDER: Final = {origin: number for number, origin in enumerate(SHARES)}
 
