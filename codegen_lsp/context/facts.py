@@ -122,10 +122,11 @@ def _line_starts(text: str) -> list[int]:
 
 # Languages without a grammar: what begins a definition, at the beginning of a line. ---------------
 
+# Bounded, like _CALLABLE below, because where it does not match it is tried at every length.
 _MODIFIERS: Final = (
     r"(?:(?:public|private|protected|internal|static|abstract|final|override|open|sealed|data|"
     r"suspend|inline|async|partial|virtual|readonly|implicit|lazy|mutating|fileprivate|case|"
-    r"unsafe|extern|new|actual|expect|companion|export|default)\s+)*"
+    r"unsafe|extern|new|actual|expect|companion|export|default)\s{1,100}){0,8}"
 )
 _TYPES: Final = r"class|interface|trait|object|struct|enum|record|protocol|extension|module"
 
@@ -137,7 +138,6 @@ def _pattern(functions: str, types: str = _TYPES) -> re.Pattern[str]:
 
 
 _FUN: Final = r"(?:fun|func)\s+(?:<[^>\n]*>\s*)?(?:[\w<>?]+\.)?(?P<f>[^\W\d]\w*)\s*[(<]"
-# Bounded, because where it does not match it is tried at every length.
 _CALLABLE: Final = (
     r"[\w<>\[\],.?]{1,200}(?:[ \t]+|(?<=>))(?P<f>[^\W\d]\w{0,200})\s*"
     r"\([^;{}]{0,500}\)\s*(?:\{|=>|$)"

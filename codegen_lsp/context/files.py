@@ -18,7 +18,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -164,13 +164,16 @@ def _is_candidate(relative: str) -> bool:
     return is_source(relative) and relative.isprintable() and not is_secret_file(relative)
 
 
-def walk(root: Path, ignore: Ignore, below: str = "") -> Iterator[tuple[str, Stamp]]:
+def walk(
+    root: Path, ignore: Ignore, below: str = "", tick: Callable[[], None] = lambda: None
+) -> Iterator[tuple[str, Stamp]]:
     """Every source file in *root* that is not ignored, secret or too large.
 
     *below* is the folder to begin with, relative to *root*, if not all of it is asked for. Gives
     paths relative to *root* with slashes, and stamps. Files of a folder come before those of
     its folders, both sorted by name. Links are never followed, so no cycle is ever entered. What
-    cannot be read is left out. Lazy: a file may be gone when its path arrives.
+    cannot be read is left out. Lazy: a file may be gone when its path arrives. *tick* is called
+    for every entry, and may end the walk by raising something.
     """
     folders = [] if below and ignore.ignored(below, folder=True) else [below]
     looked = 0
@@ -187,6 +190,7 @@ def walk(root: Path, ignore: Ignore, below: str = "") -> Iterator[tuple[str, Sta
             return
         inner = []
         for entry in entries:
+            tick()
             path = f"{relative}/{entry.name}" if relative else entry.name
             if _is_folder(entry):
                 inner.append(path)
@@ -342,7 +346,7 @@ def _declared(data: bytes, encoding: str) -> str | None:
         text.encode("utf-8")  # half a character can stand in no message
     except (LookupError, ValueError):
         return None
-    return text
+    return text if encoding in text else None  # it could be read before it was known
 
 
 def _mostly_utf8(data: bytes) -> str | Refusal:

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["State", "lies_in", "outermost", "spelled", "too_wide"]
+__all__ = ["ANY_CASE", "State", "lies_in", "outermost", "spelled", "too_wide"]
 
 State = Literal["refused", "missing", "reading", "ready"]
 """How far a folder is. ``refused``: too wide to be a project; ``missing``: not there yet, or not
 readable; ``reading``: its index does not hold everything yet."""
 
-_ANY_CASE = sys.platform in {"win32", "darwin"}
+ANY_CASE = sys.platform in {"win32", "darwin"}
 """Where the usual file systems take ``A.py`` and ``a.py`` for one file."""
 
 
@@ -51,4 +51,4 @@ def lies_in(folder: Path, path: Path) -> str | None:
 
 
 def _folded(parts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part.casefold() for part in parts) if _ANY_CASE else parts
+    return tuple(part.casefold() for part in parts) if ANY_CASE else parts

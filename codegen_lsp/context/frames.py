@@ -17,6 +17,9 @@ __all__ = ["Reply", "Request", "receive", "reply_bytes", "reply_of", "request_by
 
 _LENGTH: Final = struct.Struct(">I")
 
+LARGEST: Final = 64 * 1024 * 1024
+"""Bytes of a message, far above what the largest file can give; more is no message of ours."""
+
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
     """Read this file. Paths are as ``os.fsencode`` makes them: not every name is text."""
@@ -56,11 +59,16 @@ def reply_bytes(reply: Reply) -> bytes:
 
 
 def receive(stream: IO[bytes]) -> bytes | None:
-    """The next message of a blocking, buffered stream; ``None`` at its end, even in a message."""
+    """The next message of a blocking, buffered stream; ``None`` at its end, even in a message.
+
+    :raises ValueError: what comes is no message
+    """
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
     (length,) = _LENGTH.unpack(head)
+    if length > LARGEST:
+        raise ValueError(f"a message of {length} bytes")
     body = stream.read(length)
     return body if len(body) == length else None
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["NEVER", "Hint", "counts"]
+__all__ = ["Hint", "counts", "leads"]
 
 Hint = Callable[[str | None], None]
 """Told a path relative to the root, with slashes, that may have changed; ``None``: any may."""
 
-NEVER: Final = frozenset(
+_NEVER: Final = frozenset(
     {
         ".git",
         ".hg",
@@ -31,6 +31,7 @@ NEVER: Final = frozenset(
 )
 """Folders in which much happens and nothing counts..."""
 
+_EXCEPT_FOLDERS: Final = ("/.git", "/.git/info")
 _EXCEPT: Final = ("/.git/HEAD", "/.git/index", "/.git/info/exclude")
 """...but a branch switch does, and an ignore file."""
 
@@ -38,5 +39,11 @@ _EXCEPT: Final = ("/.git/HEAD", "/.git/index", "/.git/info/exclude")
 def counts(place: str) -> bool:
     """Whether what happens at *place* can matter."""
     *folders, _ = place.split("/")
-    inside = NEVER.intersection(folders)
+    inside = _NEVER.intersection(folders)
     return not inside or (inside == {".git"} and f"/{place}".endswith(_EXCEPT))
+
+
+def leads(folder: str) -> bool:
+    """Whether what happens directly in *folder* can matter."""
+    inside = _NEVER.intersection(folder.split("/"))
+    return not inside or (inside == {".git"} and f"/{folder}".endswith(_EXCEPT_FOLDERS))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from codegen_lsp.context.facts import FileFacts
-from codegen_lsp.context.files import Refusal
+from codegen_lsp.context.files import MAX_FILES, Refusal
 from codegen_lsp.context.folders import State
 from codegen_lsp.context.ignoring import Ignore
 from codegen_lsp.context.index import Index
@@ -146,10 +146,13 @@ class Keeper:
 
     def settle(self, path: str, outcome: FileFacts | Refusal) -> None:
         """Take what was read of *path*."""
-        if self._ledger.settle(path, outcome):
-            self.hint(path)
-        with self._changed:
-            self._changed.notify()
+        try:
+            if self._ledger.settle(path, outcome):
+                self.hint(path)
+        finally:
+            self._ledger.done(path)
+            with self._changed:
+                self._changed.notify()
 
     def _run(self) -> None:
         self._watcher.start()
@@ -214,10 +217,14 @@ class Keeper:
             self._look_everywhere()
             return
         seen = look_at(self.root, self._ignore, dirt.places, self._interrupted)
+        known = self._ledger.paths()
+        if len(known) + sum(path not in known for path in seen.found) > MAX_FILES + MANY:
+            self.hint(None)  # which of them are worth knowing, only a look at all can tell
+            return
         self._ledger.want(seen.found, first=True)
         lost = {place for place in seen.hollow if self._ledger.knows(place)}
         if lost != seen.hollow:  # folders, perhaps: what was known below them?
-            lost.update(seen.gone(self._ledger.paths()))
+            lost.update(seen.gone(known | seen.found.keys()))
         self._ledger.drop(lost)
 
     def _look_everywhere(self) -> None:

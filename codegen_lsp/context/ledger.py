@@ -106,12 +106,18 @@ class Ledger:
             return taken
 
     def settle(self, path: str, outcome: FileFacts | Refusal) -> bool:
-        """Take what was read of *path*; whether the disk should be looked at again."""
+        """Take what was read of *path*; whether the disk should be looked at again.
+
+        It counts as under way until :meth:`done`.
+        """
         with self._lock:
             expected = self._asked.get(path)
-            again = expected is not None and self._enter(path, expected, outcome)
+            return expected is not None and self._enter(path, expected, outcome)
+
+    def done(self, path: str) -> None:
+        """The reading of *path* has been answered, however that went."""
+        with self._lock:
             self._asked.pop(path, None)
-            return again
 
     def _enter(self, path: str, expected: Stamp, outcome: FileFacts | Refusal) -> bool:
         """Write down what was read; whether it is older or newer than what was expected."""

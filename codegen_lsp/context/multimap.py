@@ -40,8 +40,11 @@ class Multimap:
     def discard(self, key: str, value: str) -> None:
         """*key* does not have *value*, or no longer."""
         values = self[key]
-        rest = tuple(other for other in values if other != value)
+        place = bisect_left(values, value)
+        if values[place : place + 1] != (value,):
+            return
+        rest = (*values[:place], *values[place + 1 :])
         if not rest:
-            self._values.pop(key, None)
-        elif len(rest) < len(values):
+            del self._values[key]
+        else:
             self._values[key] = rest if len(rest) > 1 else rest[0]

@@ -44,6 +44,10 @@ _FLIGHT_BYTES: Final = 3_000
 writes is not reading."""
 
 _ATTEMPTS: Final = 2
+_PAUSE: Final = 0.05
+"""Seconds before a worker is started after a second death in a row, doubled with each: where the
+system has no room for a process, it may have some soon."""
+
 _MOST_IN_A_ROW: Final = 6
 """Deaths without a result in between, after which the worker is not started again..."""
 
@@ -264,6 +268,8 @@ class Reader:
                 # Until it changes: it would only happen again.
                 self._deliver(Refusal.FAILED)
         with self._changed:
+            if self._in_a_row > 1:
+                self._changed.wait_for(lambda: self._closed, _PAUSE * 2**self._in_a_row)
             again = {(job.root, job.path): job for job in self._flight if not job.void}
             self._flight.clear()
             self._urgent = again | self._urgent
@@ -292,7 +298,8 @@ class Reader:
 def _outcome(reply: Reply) -> FileFacts | Refusal:
     if reply.facts is not None:
         return reply.facts
-    return Refusal[reply.refusal or "UNREADABLE"]
+    # A worker started after an update may know reasons that we do not.
+    return Refusal.__members__.get(reply.refusal or "", Refusal.UNREADABLE)
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,21 @@ class Interrupted(Exception):  # noqa: N818 - not an error: nobody wants to know
 
 Interrupt = Callable[[], bool]
 """Asked now and then whether to stop."""
+
+
+class _Breath:
+    """Called for every entry: lets other threads in, and stops where nobody wants to know."""
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+        self._count = 0
+
+    def __call__(self) -> None:
+        if self._count % _BREATH == 0:
+            if self._interrupt():
+                raise Interrupted
+            time.sleep(_PAUSE)
+        self._count += 1
 
 
 @dataclass(slots=True)
@@ -61,7 +76,7 @@ def look_everywhere(root: Path, ignore: Ignore, interrupt: Interrupt) -> dict[st
 
     :raises Interrupted: *interrupt* said so.
     """
-    return dict(newest(_breathing(walk(root, ignore), interrupt)))
+    return dict(newest(walk(root, ignore, tick=_Breath(interrupt))))
 
 
 def look_at(root: Path, ignore: Ignore, places: Collection[str], interrupt: Interrupt) -> Seen:
@@ -71,10 +86,10 @@ def look_at(root: Path, ignore: Ignore, places: Collection[str], interrupt: Inte
     """
     seen = Seen()
     folders: dict[str, bool] = {"": True}
+    breath = _Breath(interrupt)
     for place in sorted(places):
-        if interrupt():
-            raise Interrupted
-        _look_at(root, ignore, place, folders, seen, interrupt)
+        breath()
+        _look_at(root, ignore, place, folders, seen, breath)
     return seen
 
 
@@ -84,7 +99,7 @@ def _look_at(
     place: str,
     folders: dict[str, bool],
     seen: Seen,
-    interrupt: Interrupt,
+    breath: _Breath,
 ) -> None:
     """Enter into *seen* what is at *place*; *folders* remembers which parents are folders."""
     mode = _mode(root, place) if _in_folder(root, place, folders) else 0
@@ -97,7 +112,7 @@ def _look_at(
         ignore.forget(place)  # its ignore files came or went with it
     seen.hollow.add(place)
     if stat.S_ISDIR(mode):
-        seen.found.update(_breathing(walk(root, ignore, place), interrupt))
+        seen.found.update(newest(walk(root, ignore, place, tick=breath)))
 
 
 def _in_folder(root: Path, place: str, folders: dict[str, bool]) -> bool:
@@ -117,15 +132,3 @@ def _mode(root: Path, place: str) -> int:
         return (root / place).lstat().st_mode
     except (OSError, ValueError):
         return 0
-
-
-def _breathing(
-    found: Iterator[tuple[str, Stamp]], interrupt: Interrupt
-) -> Iterator[tuple[str, Stamp]]:
-    """*found*, with pauses in which other threads can run."""
-    for count, each in enumerate(found):
-        if count % _BREATH == 0:
-            if interrupt():
-                raise Interrupted
-            time.sleep(_PAUSE)
-        yield each

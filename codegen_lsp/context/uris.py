@@ -5,6 +5,7 @@ Knows schemes and how paths are written in URIs, on POSIX and on Windows. Does n
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -44,7 +45,10 @@ def path_of(uri: str) -> str | None:
         return None
     if scheme == "":
         return os.path.abspath(uri) if uri else None  # noqa: PTH100 - resolves no links
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # it cannot be taken apart
+        return None
     path = unquote(parts.path)
     if os.name == "nt":
         path = path.lstrip("/") if path[2:3] == ":" else path
@@ -60,5 +64,6 @@ def path_key(path: str | PurePath) -> str:
 def name_of(uri: str) -> str:
     """The last part of a URI or path, for readers."""
     if scheme_of(uri):
-        uri = unquote(urlsplit(uri).path)
+        with contextlib.suppress(ValueError):
+            uri = unquote(urlsplit(uri).path)
     return PurePath(uri.replace("\\", "/")).name

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ import watchdog.events
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from codegen_lsp.context.folders import ANY_CASE
 from codegen_lsp.context.hints import Hint, counts
 from codegen_lsp.context.inotify import FolderEvents
 from codegen_lsp.context.mounts import tells_of_changes
@@ -280,12 +282,18 @@ class _Handler(FileSystemEventHandler):
                 self._happened(os.fsdecode(place))
 
     def _happened(self, place: str) -> None:
-        if place == self._root:
+        begin = place[: len(self._prefix)]
+        if _same(place, self._root):
             self._suspect()
-        elif place.startswith(self._prefix):
-            relative = place[len(self._prefix) :].replace(os.sep, "/")
+        elif _same(begin, self._prefix):
+            relative = place[len(begin) :].replace(os.sep, "/")
             if counts(relative):
                 self._tell(relative)
+
+
+def _same(path: str, other: str) -> bool:
+    """Whether two spellings mean one path: the editor's, and the disk's."""
+    return path == other or (ANY_CASE and path.lower() == other.lower())
 
 
 class _Complaints(logging.Handler):
@@ -307,7 +315,7 @@ def _identity(root: Path) -> tuple[int, int] | None:
         found = root.stat()
     except (OSError, ValueError):
         return None
-    if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
+    if not stat.S_ISDIR(found.st_mode) or not os.access(root, os.R_OK | os.X_OK):
         return None
     return found.st_dev, found.st_ino
 

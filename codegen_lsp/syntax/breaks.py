@@ -84,6 +84,20 @@ _DECORATED: Final[Mapping[str, str]] = {
 _CONDITIONAL: Final = frozenset({"c", "cpp"})
 _CONDITION: Final = re.compile(r"^[ \t]*#[ \t]*(if|ifdef|ifndef|endif)\b", re.MULTILINE)
 
+_DIRECTED: Final = re.compile(r"(?:^[ \t]*#[^\n]*|\\\n[^\n]*)\Z", re.MULTILINE)
+"""A text that ends in a line of the preprocessor, or in one that goes on with the line above."""
+
+_NAME: Final = r"\b(?:[A-Z][A-Z\d_]{2,}|__\w+__)\b(?:[ \t]*\([^()\n]*\))?"
+_MACRO: Final = re.compile(
+    r"\b(?!(?:return|case|goto|else|new|throw|sizeof)\b)[^\W\d]\w*[*&]*[ \t]+"
+    rf"{_NAME}[ \t]*(?:[,)]|\{{?$)"
+    rf"|{_NAME}\s+[A-Za-z_]",
+    re.MULTILINE,
+)
+"""What may be a macro where the grammar takes no name: beside a name, as a qualifier is."""
+
+_VISIBLE: Final = re.compile(r"\S")
+
 _SAYS: Final = re.compile(
     r"[ \t]*(?!//|/\*|\*|#|(?:case|default)\b|\w+(?:[ \t]+\w+)?[ \t]*:[ \t]*$)\S"
 )
@@ -107,18 +121,44 @@ def breaks(before: str, text: str, after: str, language_id: str) -> bool | None:
     if not grammars.has_grammar(language_id):
         return None
     piece = near(before, language_id).text
+    if language_id in _CONDITIONAL and "\n" not in text and _DIRECTED.search(piece + text):
+        return False
     after = trimmed(after, AFTER)
     tail, _, below = after.partition("\n")
     start = line_start(piece, len(piece))
     lines = piece + text + tail
     ends = _may_end(lines, start, language_id)
     if ends is None and not inside(lines, language_id):
-        return _may_end(piece[:start], max(0, start - 1), language_id) is not None
+        if _has_macro(lines, start, language_id):
+            return False
+        above = _may_end(piece[:start], max(0, start - 1), language_id)
+        return above is not None and not _goes_on(piece, text, after, language_id)
     if not below.strip() or inside(piece + tail, language_id):
         return False
     if ends and after.lstrip()[:1] in ("", ")", "]", "}"):
         return False
     return _unfit(piece, text, after, language_id)
+
+
+def _has_macro(code: str, start: int, language_id: str) -> bool:
+    """Whether there may be a macro from *start* on, or on the line above what it belongs to."""
+    least = line_start(code, max(0, start - 1))
+    return language_id in _CONDITIONAL and _MACRO.search(code, least) is not None
+
+
+def _goes_on(piece: str, text: str, after: str, language_id: str) -> bool:
+    """Whether what follows goes on with the line of *text*, and makes it right."""
+    from codegen_lsp.syntax import grammars
+
+    parsed = grammars.parse(piece + text + after, language_id)
+    if parsed is None:
+        return False
+    start, end = line_start(piece, len(piece)), len(piece) + len(text)
+    below = _VISIBLE.search(parsed.text, line_end(parsed.text, end))
+    end = line_end(parsed.text, below.start() if below else end)
+    if any(first < end and last > start for first, last in _faults(_completed(parsed))):
+        return False
+    return not _unfit(piece, text, after, language_id)
 
 
 def _may_end(code: str, start: int, language_id: str) -> bool | None:
@@ -164,7 +204,9 @@ def _unfit(piece: str, text: str, after: str, language_id: str) -> bool:
     left = [one for one in stack if one.at >= cursor]
     taken = outer[len(stack) - len(left) :]
     if not left and not taken:
-        return _worse(without, inserted, cursor, after)
+        line = piece + text + after.partition("\n")[0]
+        macro = _has_macro(line, line_start(piece, cursor), language_id)
+        return not macro and _worse(without, inserted, cursor, after)
     if not all(_is_closed(inserted, one, end) for one in left):
         return True
     swapped = [one.sign for one in left[-len(taken) :]] == [one.sign for one in taken]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from codegen_lsp.syntax.blocks import BlockEnd, Expectation, block_end, expects, statement_end
 from codegen_lsp.syntax.grammars import GRAMMARS
-from tests.support.nine import FUNCTIONS, MODULES
+from tests.support.functions import FUNCTIONS
+from tests.support.nine import MODULES
 
 CURSOR, CONTENT, CLOSED = "¦", "«", "»"
 

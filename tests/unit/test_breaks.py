@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from codegen_lsp.syntax.breaks import breaks
 from codegen_lsp.syntax.grammars import GRAMMARS
-from tests.support.nine import FUNCTIONS, MODULES
+from tests.support.functions import FUNCTIONS
+from tests.support.nine import MODULES
 
 CURSOR = "¦"
 
@@ -39,6 +40,22 @@ FINE = [
     ("c", "enum a { B, ¦ };\n", "C"),
     ("c", "int f(void) {\n    ¦\n        a();\n    }\n}\n", "for (int i = 0; i < n; i++) {"),
     ("cpp", "class A {\n  int x;\n  ¦\n};\n", "int y;"),
+    # what follows goes on with the line
+    ("c", "int\n¦\n{\n  return 0;\n}\n", "main(int argc, char **argv)"),
+    (
+        "cpp",
+        "template <class A,\n          ¦\n          bool C = true>\nint f();\n",
+        "class B = A,",
+    ),
+    ("javascript", "const a = b\n  ? ¦\n  : d;\n", "c.e"),
+    ("typescript", "type A<\n  T,\n  ¦\n> = T;\n", "U extends V[] = [],"),
+    # macros and the preprocessor, of which the grammar knows little
+    ("c", "¦\nend(void *data) {\n  f(data);\n}\n", "static void APICALL"),
+    ("c", "¦\n{\n  return 0;\n}\n", "int main(int argc UNUSED, char **argv UNUSED)"),
+    ("c", "#ifdef A\n¦\n#endif\n", "API_SCOPE int hook(int *argc, char ***argv);"),
+    ("c", "#define A(x) \\\n  do ¦\n    f(x); \\\n  } while (0)\n", "{ \\"),
+    ("c", "int f(void) {\n¦\n  return 1;\n#endif\n}\n", "#ifdef A"),
+    ("cpp", "int f() {\n#if ¦\n  return 1;\n#endif\n}\n", "A"),
     ("cpp", "void f() {\n    ¦\n}\n", "auto g = [&](int a) { return a; };"),
     ("cpp", "void f() {\n    ¦\n}\n", "auto g = [&](int a) {"),
     ("typescript", "function f(): void {\n  ¦\n}\n", "const x: string = y as string;"),
@@ -67,6 +84,9 @@ WRONG = [
     ("rust", "fn f() {\n    ¦\n    g();\n}\n", "match x {\n        A => 1,"),
     ("c", "int f(void) {\n    ¦\n    return 0;\n}\n", "for (int i = 0; i < n; i++) {"),
     ("c", "int f(void) {\n    ¦\n}\n", "x = = 3;"),
+    ("c", "int f(void) {\n    ¦\n}\n", "return MOST);"),
+    ("c", "int f(void) {\n    ¦\n    g();\n}\n", "foo(MOST, = 3);"),
+    ("c", "int f(void) {\n    ¦\n      : b;\n}\n", "return a);"),
     ("typescript", "function f(): void {\n  ¦\n}\n", "const x: = y;"),
     ("typescriptreact", "function F() {\n  return ¦;\n}\n", "<a href=>c</a>"),
 ]

@@ -141,6 +141,17 @@ def test_any_text_has_facts(path: str, text: str) -> None:
     assert all(symbol.name and symbol.start_line < symbol.end_line for symbol in facts.symbols)
 
 
+WALLS = ["public\n", "static ", "a>", "a a(", "x ", "f(", "\n", " ", "}", "function f(", "def "]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", WALLS)
+def test_no_text_makes_a_pattern_slow(piece: str) -> None:
+    """What fits a pattern nearly everywhere, as long as a file may be, takes seconds at most."""
+    for path in ("a.cs", "a.dart", "a.kt", "a.rb", "a.sh", "a.sql", "a.swift"):
+        facts_of(path, STAMP, piece * (200_000 // len(piece)))
+
+
 def test_facts_survive_the_way_between_processes() -> None:
     """What the worker sends is what the server gets."""
     facts = facts_of("app/cache.py", STAMP, PYTHON)

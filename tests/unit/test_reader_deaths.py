@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from codegen_lsp.context import reading as reading_module
 from codegen_lsp.context.facts import FileFacts
 from codegen_lsp.context.files import Refusal
 from tests.support.reading import Reading, alive, until, worker, write
@@ -81,9 +83,10 @@ def test_a_file_the_worker_died_of_once_is_read(tmp_path: Path) -> None:
         worker("import sys; sys.exit(1)"),
         worker("import sys; sys.stdout.write('no frame at all' * 9)"),
         worker("import os, sys; os.write(1, b'\\0\\0\\0\\1\\x05'); sys.stdin.read()"),
+        worker("import os, sys; os.write(1, b'\\xff\\xff\\xff\\xff'); sys.stdin.read()"),
         ("/no/such/program",),
     ],
-    ids=["ends", "talks", "lies", "is-not-there"],
+    ids=["ends", "talks", "lies", "boasts", "is-not-there"],
 )
 def test_a_worker_that_never_works_is_given_up(
     tmp_path: Path, command: tuple[str, ...], caplog: pytest.LogCaptureFixture
@@ -96,6 +99,23 @@ def test_a_worker_that_never_works_is_given_up(
         assert reading.of(tmp_path, write(tmp_path, "later.py"))["later.py"] is Refusal.UNREADABLE
         assert reading.reader.worker_pid is None
     assert len([line for line in caplog.records if line.levelname == "WARNING"]) == 1
+
+
+def test_a_system_without_room_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no process can be started for a moment, one is started when there is room again."""
+    start, began = reading_module._start, time.monotonic()
+
+    def without_room(command: Sequence[str]) -> subprocess.Popen[bytes]:
+        if time.monotonic() < began + 0.3:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return start(command)
+
+    monkeypatch.setattr(reading_module, "_start", without_room)
+    with Reading() as reading:
+        found = reading.of(tmp_path, write(tmp_path, "a.py"))
+    assert isinstance(found["a.py"], FileFacts)
 
 
 SLOW = """

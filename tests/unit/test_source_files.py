@@ -270,6 +270,12 @@ TEXTS: dict[str, tuple[str, bytes, str | Refusal]] = {
         b"# coding: unicode_escape\n'\\x41'",
         "# coding: unicode_escape\n'\\x41'",
     ),
+    "declared, but not so": ("a.py", b"# coding: utf-16\nx=1", "# coding: utf-16\nx=1"),
+    "declared for another machine": (
+        "a.py",
+        b"# coding: cp500\nx = 1\n",
+        "# coding: cp500\nx = 1\n",
+    ),
     "Western, a little": (
         "a.c",
         b"int a; /* caf\xe9 \x80 */" + b" " * 30,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import os
@@ -12,52 +11,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import psutil
 import pytest
+from watchdog.events import DirDeletedEvent, FileModifiedEvent
 
-from codegen_lsp.context import inotify, mounts, watcher
+from codegen_lsp.context import watcher
 from codegen_lsp.context.inotify import FolderEvents
-from codegen_lsp.context.mounts import tells_of_changes
-from codegen_lsp.context.watcher import ByWatchdog, Listen, Pace, Watcher
+from codegen_lsp.context.watcher import ByWatchdog, Listen, Pace, _Handler
+from tests.support.watching import (
+    DEADLINE,
+    PATIENT,
+    Hints,
+    Watch,
+    make,
+    settle,
+    told_of_a_touch,
+    wait_until,
+    watching,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:watchdog")
-
-DEADLINE = 20.0
-"""Seconds; reached only by what is broken."""
-
-BRISK = Pace(check=0.05, poll=0.1, safety=3600.0)
-PATIENT = Pace(check=3600.0, poll=3600.0, safety=3600.0)
-
-
-class Hints:
-    """What a watcher said."""
-
-    def __init__(self) -> None:
-        self._said: list[str | None] = []
-        self._more = threading.Condition()
-
-    def __call__(self, place: str | None) -> None:
-        with self._more:
-            self._said.append(place)
-            self._more.notify_all()
-
-    def take(self) -> list[str | None]:
-        """Everything so far, forgotten then."""
-        with self._more:
-            said, self._said = self._said, []
-            return said
-
-    def wait_for(self, *places: str | None) -> None:
-        """Until each of *places* was said."""
-        with self._more:
-            done = self._more.wait_for(lambda: set(places) <= set(self._said), DEADLINE)
-            assert done, f"waited for {places}, heard {self._said}"
-
-
-Watch = Callable[..., tuple[Watcher, Hints]]
 
 
 LISTENERS: list[Listen] = [ByWatchdog, *([FolderEvents] if sys.platform == "linux" else [])]
@@ -65,46 +38,12 @@ LISTENERS: list[Listen] = [ByWatchdog, *([FolderEvents] if sys.platform == "linu
 listening = pytest.mark.parametrize(
     "listen", LISTENERS, ids=["watchdog", "inotify"][: len(LISTENERS)]
 )
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
     """Begins to watch, and waits until it does."""
-    begun: list[Watcher] = []
-
-    def begin(
-        root: Path, pace: Pace = BRISK, listen: Listen | None = None
-    ) -> tuple[Watcher, Hints]:
-        hints = Hints()
-        begun.append(Watcher(root, hints, pace=pace, listen=listen))
-        begun[-1].start()
-        hints.wait_for(None)
-        hints.take()
-        return begun[-1], hints
-
-    yield begin
-    for one in begun:
-        one.stop()
-    for one in begun:
-        one.join(DEADLINE)
-
-
-def settle(root: Path, hints: Hints) -> list[str | None]:
-    """Everything said until now: events come in order, so the last one is waited for."""
-    last = f"zz{time.monotonic_ns()}.py"
-    (root / last).touch()
-    hints.wait_for(last)
-    return [place for place in hints.take() if place is None or not place.startswith("zz")]
-
-
-def make(root: Path) -> None:
-    (root / "pkg" / "inner").mkdir(parents=True)
-    (root / "pkg" / "a.py").write_text("a = 1\n")
-    (root / "pkg" / "inner" / "b.py").write_text("b = 1\n")
-    (root / ".git").mkdir()
-    (root / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
-    (root / "node_modules").mkdir()
+    yield from watching()
 
 
 CASES: list[tuple[str, Callable[[Path], object], set[str]]] = [
@@ -118,6 +57,7 @@ CASES: list[tuple[str, Callable[[Path], object], set[str]]] = [
     ("delete a folder", lambda r: shutil.rmtree(r / "pkg"), {"pkg", "pkg/inner"}),
     ("new folders", lambda r: make(r / "more"), {"more"}),
     ("switch", lambda r: (r / ".git/HEAD").write_text("ref: refs/heads/x\n"), {".git/HEAD"}),
+    ("exclude", lambda r: (r / ".git/info/exclude").write_text("x\n"), {".git/info/exclude"}),
     ("a link", lambda r: (r / "loop").symlink_to(r), {"loop"}),
 ]
 
@@ -218,19 +158,6 @@ def test_a_root_that_comes_later_is_watched(tmp_path: Path, watch: Watch, listen
     wait_until(lambda: one.mode == "missing")
 
 
-def told_of_a_touch(root: Path, hints: Hints) -> bool:
-    (root / "pkg" / "a.py").write_text(f"{time.monotonic()}")
-    time.sleep(0.05)
-    return "pkg/a.py" in hints.take()
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    until = time.monotonic() + DEADLINE
-    while not done():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
-
-
 LIMITS = [
     OSError(errno.ENOSPC, "No space left on device"),
     OSError(errno.EMFILE, "Too many open files"),
@@ -254,98 +181,6 @@ def test_where_no_watch_is_to_be_had_the_clock_takes_over(
     assert one.mode == "polling"
     assert len(caplog.records) == 1
     assert ("max_user_watches" in caplog.text) == (sys.platform == "linux")
-
-
-class Limited:
-    """A C library with only so many watches."""
-
-    def __init__(self, room: int) -> None:
-        self._real = inotify._libc()
-        self.room = room
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def inotify_add_watch(self, *arguments: Any) -> int:
-        self.room -= 1
-        if self.room < 0:
-            ctypes.set_errno(errno.ENOSPC)
-            return -1
-        return int(self._real.inotify_add_watch(*arguments))
-
-
-@only_linux
-@pytest.mark.parametrize("room", [0, 1, 3, 5])
-def test_a_limit_reached_at_any_folder_is_noticed(
-    tmp_path: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
-    """Folders that cannot be watched are not passed over: either all are, or the clock is.
-
-    The first four are there at the beginning, two come later.
-    """
-    limited = Limited(room)
-    monkeypatch.setattr(inotify, "_libc", lambda: limited)
-    root = tmp_path / "root"
-    make(root)
-    one, _ = watch(root)
-    assert one.mode == ("polling" if room < 4 else "events")
-    (root / "later" / "inner").mkdir(parents=True)
-    wait_until(lambda: one.mode == "polling")
-
-
-@only_linux
-def test_folders_full_of_what_does_not_count_take_no_watches(
-    tmp_path: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Watches are scarce, and packages have thousands of folders."""
-    limited = Limited(1_000)
-    monkeypatch.setattr(inotify, "_libc", lambda: limited)
-    root = tmp_path / "root"
-    make(root)
-    for number in range(50):
-        (root / "node_modules" / f"p{number}").mkdir()
-        (root / ".git" / "objects" / f"{number}").mkdir(parents=True)
-    watch(root)
-    assert limited.room == 1_000 - 4  # the root, two of the package, .git
-
-
-@only_linux
-def test_a_folder_that_moves_out_and_in_again_is_told_by_where_it_is(
-    tmp_path: Path, watch: Watch
-) -> None:
-    """Its watches are never taken for those of the place it had before."""
-    root, away = tmp_path / "root", tmp_path / "away"
-    make(root)
-    _, hints = watch(root)
-    for number in range(5):
-        (root / "pkg").rename(away)
-        (away / "inner" / "b.py").write_text("outside")
-        away.rename(root / f"back{number}")
-        hints.wait_for(f"back{number}")
-        settle(root, hints)
-        (root / f"back{number}" / "inner" / "b.py").write_text("inside")
-        assert set(settle(root, hints)) == {f"back{number}/inner/b.py"}
-        hints.take()
-        (root / f"back{number}").rename(root / "pkg")
-        hints.wait_for("pkg")
-    (root / "pkg" / "new").mkdir()
-    hints.wait_for("pkg/new")
-
-
-@only_linux
-def test_lost_events_call_for_a_look_at_everything(
-    tmp_path: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The kernel keeps only so many unread events; then the watches are made anew."""
-    root = tmp_path / "root"
-    make(root)
-    one, hints = watch(root, PATIENT)
-    listener = one._listener
-    assert isinstance(listener, FolderEvents)
-    listener._take(-1, inotify._OVERFLOW, "")
-    hints.wait_for(None)
-    assert one._listener is not listener
-    wait_until(lambda: told_of_a_touch(root, hints))
 
 
 def test_who_looks_long_is_asked_seldom(tmp_path: Path, watch: Watch) -> None:
@@ -376,6 +211,20 @@ def test_many_events_by_watchdog_call_for_a_look_at_everything(
     hints.wait_for(None)
 
 
+def test_a_root_in_another_case_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where case does not count, events come as the disk spells the root."""
+    root, told, lost = os.path.abspath("/Users/me/Shop"), Hints(), Hints()  # noqa: PTH100
+    spelled = os.path.abspath("/users/Me/shop")  # noqa: PTH100
+    for any_case, hints in ((True, told), (False, lost)):
+        monkeypatch.setattr(watcher, "ANY_CASE", any_case)
+        handler = _Handler(spelled, hints, lambda hints=hints: hints("itself"))  # type: ignore[misc]
+        handler.dispatch(FileModifiedEvent(os.path.join(root, "Src", "A.py")))  # noqa: PTH118
+        handler.dispatch(FileModifiedEvent(root + "s"))
+        handler.dispatch(DirDeletedEvent(root))
+    assert told.take() == ["Src/A.py", "itself"]
+    assert lost.take() == []
+
+
 def test_a_complaint_of_the_library_calls_for_a_look_at_everything(
     tmp_path: Path, watch: Watch
 ) -> None:
@@ -396,54 +245,3 @@ def test_it_ends(tmp_path: Path, watch: Watch, listen: Listen) -> None:
     logging.getLogger("watchdog").warning("too late")
     (tmp_path / "new.py").write_text("x")
     assert hints.take() == []
-
-
-MOUNTS = [
-    ("/", "ext4", "rw"),
-    ("/home", "btrfs", "rw"),
-    ("/home/me/share", "nfs4", "rw"),
-    ("/home/me/share/local", "xfs", "rw"),
-    ("/mnt/c", "9p", "rw"),
-    ("/mnt/ssh", "fuse.sshfs", "rw"),
-    ("/mnt/ntfs", "fuseblk", "rw"),
-    ("/over", "ext4", "rw"),
-    ("/over", "cifs", "rw"),
-    ("/drive", "ntfs", "rw,remote"),
-]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the mounts are of another system")
-@pytest.mark.parametrize(
-    ("folder", "expected"),
-    [
-        ("/srv/project", True),
-        ("/home/me/project", True),
-        ("/home/me/share", False),
-        ("/home/me/share/project", False),
-        ("/home/me/shared", True),
-        ("/home/me/share/local/project", True),
-        ("/mnt/c/project", False),
-        ("/mnt/ssh/project", False),
-        ("/mnt/ntfs/project", True),
-        ("/over/project", False),
-        ("/drive/project", False),
-        ("\\\\server\\share\\project", False),
-    ],
-)
-def test_network_file_systems_are_known(
-    monkeypatch: pytest.MonkeyPatch, folder: str, expected: bool
-) -> None:
-    """The nearest mount decides; of two in one place the later one."""
-    rows = [SimpleNamespace(mountpoint=m, fstype=f, opts=o) for m, f, o in MOUNTS]
-    monkeypatch.setattr(psutil, "disk_partitions", lambda all: rows)
-    assert tells_of_changes(folder) is expected
-
-
-def test_mounts_that_cannot_be_read_are_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a table of mounts events are tried."""
-
-    def broken(all: bool) -> None:
-        raise OSError("no /proc")
-
-    monkeypatch.setattr(psutil, "disk_partitions", broken)
-    assert mounts.tells_of_changes("/srv")

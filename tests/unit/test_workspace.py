@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import functools
 import os
 import shutil
 import subprocess
@@ -16,73 +16,32 @@ from typing import Any
 import psutil
 import pytest
 
-from codegen_lsp.context import keeper
-from codegen_lsp.context.files import Stamp
-from codegen_lsp.context.folders import lies_in, outermost, too_wide
-from codegen_lsp.context.index import Index
+from codegen_lsp.context import keeper, reconcile
+from codegen_lsp.context.facts import FileFacts
+from codegen_lsp.context.files import Stamp, newest
 from codegen_lsp.context.reconcile import look_everywhere
-from codegen_lsp.context.watcher import Pace
 from codegen_lsp.context.workspace import Workspace
-from tests.bench.soak import Storm, until_equal
+from tests.bench.storm import Storm
+from tests.support.workspaces import (
+    ALL,
+    DEADLINE,
+    EVENTS_ONLY,
+    Open,
+    check,
+    index_of,
+    opening,
+    project,
+    wait_until,
+    write,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:watchdog")
-
-DEADLINE = 60.0
-"""Seconds; reached only by what is broken."""
-
-EVENTS_ONLY = Pace(check=0.1, poll=0.3, safety=3600.0)
-"""No look for safety's sake: what is noticed is noticed by events."""
-
-Open = Callable[..., Workspace]
 
 
 @pytest.fixture
 def open_folders() -> Iterator[Open]:
     """Opens folders in a workspace of its own."""
-    opened: list[Workspace] = []
-
-    def begin(*folders: Path) -> Workspace:
-        workspace = Workspace(pace=EVENTS_ONLY)
-        opened.append(workspace)
-        workspace.set_folders(folders)
-        return workspace
-
-    yield begin
-    for workspace in opened:
-        workspace.close()
-
-
-def write(root: Path, path: str, text: str | None = None) -> None:
-    file = root / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"def {file.stem}(): ...\n" if text is None else text)
-
-
-def project(root: Path, *paths: str) -> Path:
-    for path in paths or ("a.py", "pkg/b.py", "pkg/inner/c.go"):
-        write(root, path)
-    return root
-
-
-def index_of(workspace: Workspace, root: Path) -> Index:
-    wait_until(lambda: root in dict(workspace.indexes()))
-    return dict(workspace.indexes())[root]
-
-
-def wait_until(done: Callable[[], object]) -> None:
-    until = time.monotonic() + DEADLINE
-    while not done():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
-
-
-def check(workspace: Workspace, root: Path, *paths: str) -> None:
-    """In a while the index holds what the disk holds, and (if given) these *paths*."""
-    index = index_of(workspace, root)
-    assert until_equal(index, root, DEADLINE) == []
-    if paths:
-        assert sorted(index.paths()) == sorted(paths)
-    assert workspace.wait_ready(DEADLINE)
+    yield from opening()
 
 
 # What happens to files and folders. ---------------------------------------------------------------
@@ -136,8 +95,6 @@ def same_size_and_time(root: Path) -> None:
     write(root, "new.py", "def two(): ...\n")
     os.utime(root / "new.py", ns=(now, now))
 
-
-ALL = ("a.py", "pkg/b.py", "pkg/inner/c.go")
 
 CHANGES: list[tuple[str, Callable[[Path], object], Sequence[str]]] = [
     ("nothing", lambda r: None, ALL),
@@ -204,6 +161,66 @@ def test_a_folder_that_may_not_be_read_is_left_out(tmp_path: Path, open_folders:
         (root / "pkg").chmod(0o755)
     write(root, "pkg/b.py")
     check(workspace, root)
+
+
+def test_a_folder_that_is_denied_is_left_out(
+    tmp_path: Path, open_folders: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above, for those whom nothing is forbidden."""
+    root = project(tmp_path / "root")
+    scandir, denied = os.scandir, True
+
+    def denying(path: str | Path) -> object:
+        if denied and str(path) == f"{root}/pkg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denying)
+    workspace = open_folders(root)
+    index = index_of(workspace, root)
+    wait_until(lambda: index.paths() == ["a.py"] and workspace.ready)
+    denied = False
+    (root / "pkg").chmod(0o755)
+    check(workspace, root, *ALL)
+
+
+def test_gits_exclude_file_is_followed(tmp_path: Path, open_folders: Open) -> None:
+    """What is ignored there is forgotten, and comes back, although little of .git is watched."""
+    root = project(tmp_path / "root")
+    (root / ".git" / "info").mkdir(parents=True)
+    workspace = open_folders(root)
+    check(workspace, root, *ALL)
+    write(root, ".git/info/exclude", "pkg/\n")
+    check(workspace, root, "a.py")
+    (root / ".git" / "info" / "exclude").unlink()
+    check(workspace, root, *ALL)
+
+
+def test_a_large_folder_that_is_moved_in_does_not_break_the_limit(
+    tmp_path: Path, open_folders: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One event may bring a hundred thousand files; the newest of all are kept, as ever."""
+    fewest = functools.partial(newest, limit=20)
+    monkeypatch.setattr(reconcile, "newest", fewest)
+    monkeypatch.setattr(keeper, "MAX_FILES", 20)
+    monkeypatch.setattr(keeper, "MANY", 5)
+    root = project(tmp_path / "root", *(f"old/m{n}.py" for n in range(10)))
+    workspace = open_folders(root)
+    check(workspace, root)
+    project(tmp_path / "large", *(f"p{n}/m{n}.py" for n in range(40)))
+    os.utime(tmp_path / "large" / "p7" / "m7.py", (2e9, 2e9))
+    index = index_of(workspace, root)
+    sizes, add = [0], index.add
+
+    def adding(facts: FileFacts) -> None:
+        add(facts)
+        sizes.append(len(index))
+
+    monkeypatch.setattr(index, "add", adding)
+    (tmp_path / "large").rename(root / "large")
+    wait_until(lambda: "large/p7/m7.py" in index.paths() and workspace.ready)
+    wait_until(lambda: len(index) == 20)
+    assert max(sizes) <= 25
 
 
 def test_files_that_vanish_while_they_are_read_are_no_hindrance(
@@ -278,160 +295,7 @@ def test_a_soak_leaves_index_and_disk_equal(tmp_path: Path, open_folders: Open) 
     assert len(index_of(workspace, root)) > 100
 
 
-# Which folders. -----------------------------------------------------------------------------------
-
-
-def test_folders_come_and_go(tmp_path: Path, open_folders: Open) -> None:
-    """Each folder has an index of its own as long as it is open; one that stays keeps its own."""
-    one, two = project(tmp_path / "one"), project(tmp_path / "two", "x.py")
-    workspace = open_folders(one)
-    check(workspace, one)
-    kept = index_of(workspace, one)
-    workspace.set_folders([two, one, one])
-    check(workspace, two, "x.py")
-    assert index_of(workspace, one) is kept
-    workspace.set_folders([two])
-    wait_until(lambda: [root for root, _ in workspace.indexes()] == [two])
-    assert workspace.root_of(one / "a.py") is None
-    workspace.set_folders([])
-    wait_until(lambda: workspace.indexes() == ())
-    assert workspace.ready
-
-
-def test_a_folder_may_leave_while_it_is_read(tmp_path: Path, open_folders: Open) -> None:
-    """What is left of it is not read any more, and the other one does not wait for it."""
-    large = project(tmp_path / "large", *(f"p{n % 7}/m{n}.py" for n in range(2_000)))
-    small = project(tmp_path / "small")
-    workspace = open_folders(large)
-    index = index_of(workspace, large)
-    wait_until(lambda: len(index) > 5)
-    workspace.set_folders([small])
-    check(workspace, small)
-    read = len(index)
-    time.sleep(0.3)
-    assert len(index) == read < 2_000
-
-
-def test_a_folder_in_a_folder_is_a_part_of_it(tmp_path: Path, open_folders: Open) -> None:
-    """There is one index of both, and places in the inner one are places in the outer one."""
-    root = project(tmp_path / "root")
-    workspace = open_folders(root / "pkg", root)
-    check(workspace, root, *ALL)
-    assert len(workspace.indexes()) == 1
-    assert workspace.root_of(root / "pkg" / "b.py") == (root, "pkg/b.py")
-
-
-def test_a_folder_by_two_names_is_one(tmp_path: Path, open_folders: Open) -> None:
-    """A link to a folder leads to the same index, under either name."""
-    root = project(tmp_path / "root")
-    (tmp_path / "link").symlink_to(root)
-    workspace = open_folders(root, tmp_path / "link" / "pkg")
-    check(workspace, root, *ALL)
-    assert len(workspace.indexes()) == 1
-    assert workspace.root_of(tmp_path / "link" / "pkg" / "b.py") == (root, "pkg/b.py")
-
-
-def test_a_document_of_a_linked_folder_is_found_by_both_names(
-    tmp_path: Path, open_folders: Open
-) -> None:
-    """An editor may name a document by where it really is."""
-    project(tmp_path / "real")
-    root = tmp_path / "root"
-    root.symlink_to(tmp_path / "real")
-    workspace = open_folders(root)
-    check(workspace, root, *ALL)
-    for folder in (root, tmp_path / "real"):
-        assert workspace.root_of(folder / "pkg" / "b.py") == (root, "pkg/b.py")
-
-
-def test_a_folder_that_is_not_there_is_waited_for(
-    tmp_path: Path, open_folders: Open, caplog: pytest.LogCaptureFixture
-) -> None:
-    """One line says so; when it comes, it is read, and when it goes, it is forgotten."""
-    root = tmp_path / "root"
-    with caplog.at_level(logging.INFO, "codegen_lsp"):
-        workspace = open_folders(root)
-        wait_until(lambda: [each.state for each in workspace.status()] == ["missing"])
-        assert workspace.ready
-        time.sleep(0.3)
-        assert len(caplog.records) == 1
-        assert str(root) in caplog.text
-    project(root)
-    wait_until(lambda: len(index_of(workspace, root)) == 3)
-    check(workspace, root, *ALL)
-    shutil.rmtree(root)
-    wait_until(lambda: not index_of(workspace, root).paths())
-
-
-@pytest.mark.parametrize("which", ["home", "around it", "a drive", "by a link"])
-def test_the_home_folder_is_refused(
-    tmp_path: Path,
-    open_folders: Open,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    which: str,
-) -> None:
-    """Home is no project: one line that says what to do, no index, and other folders are read."""
-    home = project(tmp_path / "users" / "me", "notes.py", "project/a.py")
-    (tmp_path / "link").symlink_to(home)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("USERPROFILE", str(home))
-    folders = {
-        "home": home,
-        "around it": home.parent,
-        "a drive": Path(home.anchor),
-        "by a link": tmp_path / "link",
-    }
-    refused = folders[which]
-    with caplog.at_level(logging.INFO, "codegen_lsp"):
-        workspace = open_folders(refused, home / "project")
-        check(workspace, home / "project", "a.py")
-        workspace.set_folders([home / "project", refused])
-        wait_until(lambda: {each.state for each in workspace.status()} == {"ready", "refused"})
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "open the folder of a project" in caplog.text
-    assert workspace.root_of(home / "notes.py") is None
-    assert [root for root, _ in workspace.indexes()] == [home / "project"]
-
-
-HOME = Path("/home/me")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the paths are of another system")
-@pytest.mark.parametrize(
-    ("folder", "wide"),
-    [("/", True), ("/home", True), ("/home/me", True), ("/home/me/p", False), ("/srv", False)],
-)
-def test_what_is_too_wide(folder: str, wide: bool) -> None:
-    """A drive, the home folder and what is around it; not what is in it or beside it."""
-    assert too_wide(Path(folder), HOME) is wide
-
-
-@pytest.mark.parametrize(
-    ("folders", "kept"),
-    [
-        ("a b", "a b"),
-        ("a a", "a"),
-        ("a/b a", "a"),
-        ("a a/b", "a"),
-        ("ab a", "ab a"),
-        ("a/b a/c a a/b/d x", "a x"),
-        ("", ""),
-    ],
-)
-def test_outermost_folders(folders: str, kept: str) -> None:
-    """Repetitions and folders inside others are left out."""
-    given = [Path("/", name) for name in folders.split()]
-    assert outermost(given) == tuple(Path("/", name) for name in kept.split())
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [("/w/p/a/b.py", "a/b.py"), ("/w/p", ""), ("/w/pq/a.py", None), ("/w", None)],
-)
-def test_where_a_path_lies(path: str, expected: str | None) -> None:
-    """Relative, with slashes; what only begins with the same letters lies elsewhere."""
-    assert lies_in(Path("/w/p"), Path(path)) == expected
+# How it behaves. ----------------------------------------------------------------------------------
 
 
 def test_a_look_that_fails_is_tried_again(
@@ -450,9 +314,6 @@ def test_a_look_that_fails_is_tried_again(
     root = project(tmp_path / "root")
     workspace = open_folders(root)
     check(workspace, root, *ALL)
-
-
-# How it behaves. ----------------------------------------------------------------------------------
 
 
 def test_nothing_is_left_after_the_end(tmp_path: Path) -> None:
