@@ -11,12 +11,12 @@ snippets only reads (:meth:`Buffers.recent`, :meth:`Buffers.at`, :meth:`Buffers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
 from codegen_lsp.context.privacy import is_secret_file
-from codegen_lsp.context.uris import path_key, path_of, usable
+from codegen_lsp.context.uris import name_of, path_key, path_of, usable
 from codegen_lsp.syntax.languages import language_of
 
 __all__ = ["MOST_CLOSED", "Buffer", "Buffers"]
@@ -65,6 +65,8 @@ class Buffers:
         """URIs of open documents by the key of their path."""
         self._stale: set[str] = set()
         """URIs of open documents whose text has to be taken again."""
+        self._whole: dict[str, str] = {}
+        """URIs of documents by those of their parts."""
         self._versions = 0
         self._edits = 0
 
@@ -75,7 +77,7 @@ class Buffers:
         are not remembered.
         """
         path = path_of(uri)
-        if not usable(uri) or (path is not None and is_secret_file(path)):
+        if not usable(uri) or is_secret_file(path or name_of(uri)):
             return
         with self._lock:
             self._versions += 1
@@ -87,6 +89,15 @@ class Buffers:
             self._stale.add(uri)
             if path is not None:
                 self._paths[path_key(path)] = uri
+
+    def joined(self, uri: str, parts: Collection[str]) -> None:
+        """*parts* are documents (a notebook's cells) that *uri* consists of: who is at work in one
+        of them is at work in it. Their URIs need not tell.
+        """
+        with self._lock:
+            self._part(uri)
+            if uri in self._states:
+                self._whole.update(dict.fromkeys(parts, uri))
 
     def changed(self, uri: str) -> None:
         """A document was edited; its text is not asked for yet."""
@@ -100,7 +111,7 @@ class Buffers:
     def active(self, uri: str) -> None:
         """The user is at work in a document: a completion was asked for."""
         with self._lock:
-            self._touch(uri)
+            self._touch(self._whole.get(uri, uri))
 
     def closed(self, uri: str) -> None:
         """A document was closed; one that was edited stays, as what the disk has of it."""
@@ -109,6 +120,7 @@ class Buffers:
             if state is None:
                 return
             self._stale.discard(uri)
+            self._part(uri)
             buffer = state.buffer
             if buffer.path is not None and self._paths.get(path_key(buffer.path)) == uri:
                 del self._paths[path_key(buffer.path)]
@@ -120,12 +132,14 @@ class Buffers:
             self._drop_oldest_closed()
 
     def take(self, exclude: str = "") -> None:
-        """Take the texts that changed, but that of *exclude*: a request brings its own.
+        """Take the texts that changed, but that of *exclude* (or of what it is a part of): a
+        request brings its own.
 
         To be called on the thread that edits documents; what :meth:`recent` then says on another
         thread cannot change under it.
         """
         with self._lock:
+            exclude = self._whole.get(exclude, exclude)
             for uri in [uri for uri in self._stale if uri != exclude]:
                 state = self._states[uri]
                 self._stale.discard(uri)
@@ -139,11 +153,12 @@ class Buffers:
                     state.buffer = replace(known, text=text, version=self._versions, edited=edited)
 
     def recent(self, exclude: str = "") -> list[Buffer]:
-        """All but *exclude*, the most recently active first.
+        """All but *exclude* (or what it is a part of), the most recently active first.
 
         An open document whose text was never taken is left out.
         """
         with self._lock:
+            exclude = self._whole.get(exclude, exclude)
             return [
                 state.buffer
                 for uri, state in reversed(self._states.items())
@@ -164,6 +179,7 @@ class Buffers:
         path = path_of(uri)
         own = None if path is None else path_key(path)
         with self._lock:
+            uri = self._whole.get(uri, uri)
             others = (state for other, state in self._states.items() if other != uri)
             return max((one.edited for one in others if _key(one.buffer) != own), default=0)
 
@@ -173,6 +189,11 @@ class Buffers:
             self._states.clear()
             self._paths.clear()
             self._stale.clear()
+            self._whole.clear()
+
+    def _part(self, uri: str) -> None:
+        """It has no parts any longer."""
+        self._whole = {part: whole for part, whole in self._whole.items() if whole != uri}
 
     def _touch(self, uri: str) -> _State | None:
         state = self._states.pop(uri, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from codegen_lsp.context.privacy import scrub
+from codegen_lsp.context.privacy import scrub, scrub_around
 from codegen_lsp.types import CompletionContext
 
 __all__ = ["scrubbed"]
@@ -17,12 +17,12 @@ __all__ = ["scrubbed"]
 
 def scrubbed(context: CompletionContext) -> CompletionContext:
     """*context* with a placeholder for every secret, wherever it stands."""
-    prefix = scrub(context.prefix).text
+    prefix, suffix = scrub_around(context.prefix, context.suffix)
     moved = _mover(context.prefix, prefix)
     return replace(
         context,
         prefix=prefix,
-        suffix=scrub(context.suffix).text,
+        suffix=suffix,
         snippets=tuple(replace(one, text=scrub(one.text).text) for one in context.snippets),
         kept=tuple(
             replace(one, offset=moved(one.offset), text=scrub(one.text).text)

@@ -23,7 +23,7 @@ from codegen_lsp.context.secret_formats import (
 )
 from codegen_lsp.context.secret_values import by_chance, named
 
-__all__ = ["PLACEHOLDER", "Finding", "Scrubbed", "is_secret_file", "scrub"]
+__all__ = ["PLACEHOLDER", "Finding", "Scrubbed", "is_secret_file", "scrub", "scrub_around"]
 
 
 def _listed(names: str) -> list[str]:
@@ -127,14 +127,39 @@ def scrub(text: str) -> Scrubbed:
     Everything else stays as it is, to the character; no line comes or goes. Scrubbing what was
     scrubbed changes nothing.
     """
-    found = tuple(_merged(chain.from_iterable(detect(text) for detect in DETECTORS)))
+    found = tuple(_merged(_spans(text)))
+    return Scrubbed(_without(text, found), found)
+
+
+def scrub_around(before: str, after: str) -> tuple[str, str]:
+    """Both sides of a cursor without their secrets, also one that the cursor stands in.
+
+    Half of a secret is often not known for one by itself.
+    """
+    edge = len(before)
+    whole = list(_spans(before + after))
+    left = (Span(start, min(end, edge), kind) for start, end, kind in whole if start < edge)
+    right = (
+        Span(max(0, start - edge), end - edge, kind) for start, end, kind in whole if end > edge
+    )
+    return (
+        _without(before, _merged(chain(left, _spans(before)))),
+        _without(after, _merged(chain(right, _spans(after)))),
+    )
+
+
+def _spans(text: str) -> Iterator[Span]:
+    return chain.from_iterable(detect(text) for detect in DETECTORS)
+
+
+def _without(text: str, found: Iterable[Finding]) -> str:
+    """*text* with :data:`PLACEHOLDER` where something was found."""
     parts = []
     done = 0
     for finding in found:
         parts += [text[done : finding.start], PLACEHOLDER]
         done = finding.end
-    parts.append(text[done:])
-    return Scrubbed("".join(parts), found)
+    return "".join([*parts, text[done:]])
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Finding]:

@@ -41,15 +41,25 @@ FORMATS: Final[tuple[tuple[str, str], ...]] = (
     ("stripe key", r"(?:(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}+|whsec_[A-Za-z0-9+/=]{20,}+)"),
     ("package index token", r"(?:npm_[A-Za-z0-9]{36,}+|pypi-[\w\-]{50,}+|rubygems_[0-9a-f]{48})"),
     ("mail service key", r"(?:SG\.[\w\-]{16,32}\.[\w\-]{16,}+|key-[0-9a-f]{32}(?![0-9a-f]))"),
+    ("mail service key", r"[0-9a-f]{32}-(?:[0-9a-f]{8}-[0-9a-f]{8}|us[0-9]{1,2})(?![\w\-])"),
     ("telephone service key", r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
     ("shop token", r"shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32,}+"),
     ("bot token", r"[0-9]{8,10}:AA[\w\-]{32,}+"),
+    ("bot token", r"[MNO][\w\-]{23,25}\.[\w\-]{6}\.[\w\-]{27,}+"),
     ("cloud token", r"(?:dapi[0-9a-f]{32}|do[opr]_v1_[0-9a-f]{64}|dckr_pat_[\w\-]{20,}+)"),
+    ("cloud token", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{146}"),
+    ("azure secret", r"[\w.\-]{3}[78]Q~[\w.~\-]{31,}+"),
+    ("azure token", r"(?=[a-z]{0,40}[2-7])[a-z2-7]{52}(?![A-Za-z0-9_])"),
     ("vault token", r"hv[sbr]\.[\w\-]{20,}+"),
     ("age key", r"AGE-SECRET-KEY-1[0-9A-Z]{50,}+"),
     (
         "service token",
-        rf"(?:lin_api|figd|ntn|sntrys|glsa|pscale_tkn|pscale_pw)_{_HAS_DIGIT}\w{{24,}}+",
+        rf"(?:lin_api|figd|ntn|glsa|pscale_tkn|pscale_pw)_{_HAS_DIGIT}\w{{24,}}+",
+    ),
+    ("service token", r"(?:sntrys_[\w+/=]{24,}+|sq0[a-z]{3}-[\w\-]{22,}+|NRAK-[A-Z0-9]{27})"),
+    (
+        "service token",
+        r"(?:pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|(?:pul-|sbp_)[0-9a-f]{40}|AT[A-Z]TT3x[\w\-=]{60,}+)",
     ),
     ("web token", r"(?<!-)eyJ[\w\-]{8,}+\.[\w\-]{8,}+(?:\.[\w\-]*+)?"),
     ("webhook", r"hooks\.slack\.com/services/[\w/]{20,}+"),
@@ -57,7 +67,7 @@ FORMATS: Final[tuple[tuple[str, str], ...]] = (
 )
 """What it is called, and what it looks like; none of them has a group or an upper end."""
 
-_LONG: Final = re.compile(r"[A-Za-z0-9_\-./+=:]{16,}+")
+_LONG: Final = re.compile(r"[A-Za-z0-9_\-./+=:~]{16,}+")
 """Where a token may be: looked for first, because most of a text is shorter words."""
 
 _TOKEN: Final = re.compile(
@@ -68,7 +78,25 @@ _HEADER: Final = re.compile(
     r"[Bb](?:earer|asic|EARER|ASIC)[ \t]{1,4}"
     r"(?=[A-Za-z._~+/\-]{0,80}[0-9=])([\w.~+/\-]{12,}+=*+)"
 )
-_ADDRESS: Final = re.compile(r"://[^\s/:@\"'<>`]{0,128}:([^\s/@\"'<>`]{1,256})@")
+_SCHEME: Final = re.compile(
+    r"[Aa]uthorization[\"'`\]]{0,2}[ \t]{0,4}[:=,][ \t]{0,4}[bfr]?[\"'`]?[A-Za-z]{2,20}[ \t]{1,4}"
+    r"(?=[A-Za-z._~+/\-]{0,80}[0-9=])([\w.~+/\-]{12,}+=*+)"
+)
+"""Any scheme, where the header's name stands before it."""
+
+_ADDRESS: Final = re.compile(r"://[^\s/:@\"'<>`]{0,128}:([^\s/\"'<>`]{1,256})@")
+"""A password may hold an ``@``: it goes to the last one before the host."""
+
+_LOGIN: Final = re.compile(
+    r"(?:\b(?:curl|wget|http)\b[^\n]{0,80}? (?:-u|--user)[ =][\"']?[\w.@+\-]{1,64}:"
+    r"|\bsshpass +-p *[\"']?"
+    r"|\bidentified +by +[\"']"
+    r"|\bauth *[=:] *[(\[] *[\"'][^\"'\n]{1,64}[\"'], *[\"'])"
+    r"(?P<password>[^\s\"'`<>]{4,128})",
+    re.IGNORECASE,
+)
+"""What a command, a statement or a call takes for a password by its place."""
+
 _NO_PASSWORD: Final = re.compile(
     rf"[*.xX]+\Z|(?:pass(?:word)?|pwd?|secret|token|{PLACEHOLDER})\Z|[{{$%]|\[?port", re.IGNORECASE
 )
@@ -92,16 +120,18 @@ def tokens(text: str) -> Iterator[Span]:
 
 def headers(text: str) -> Iterator[Span]:
     """What follows the scheme in an ``Authorization`` header."""
-    for match in _HEADER.finditer(text):
-        if PLACEHOLDER not in match[1]:
-            yield Span(*match.span(1), "authorization")
+    for regex in (_HEADER, _SCHEME):
+        for match in regex.finditer(text):
+            if PLACEHOLDER not in match[1]:
+                yield Span(*match.span(1), "authorization")
 
 
 def addresses(text: str) -> Iterator[Span]:
-    """Passwords in addresses, unless they are a place to put one."""
-    for match in _ADDRESS.finditer(text):
-        if not _NO_PASSWORD.match(match[1]):
-            yield Span(*match.span(1), "password")
+    """Passwords in addresses and of logins, unless they are a place to put one."""
+    for regex in (_ADDRESS, _LOGIN):
+        for match in regex.finditer(text):
+            if not _NO_PASSWORD.match(match[1]):
+                yield Span(*match.span(1), "password")
 
 
 def private_keys(text: str) -> Iterator[Span]:

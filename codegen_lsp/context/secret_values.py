@@ -43,13 +43,28 @@ _QUOTED: Final = re.compile(
 """``name = "…"``, ``"name": "…"``, ``name: str = "…"``; loosely also ``set_name("…")`` and
 ``#define NAME "…"``."""
 
+_FALLBACK: Final = re.compile(
+    _ENDING
+    + r"[\"'`]?\]?[ \t]{0,8}(?::[^=\n]{0,40})?[=:][^\n;]{1,120}?(?:\bor|\|\||\?\?)[ \t]{1,4}"
+    + _LITERAL
+)
+"""``name = environment["…"] or "…"``, ``name = process.env.NAME || "…"``."""
+
+_MARKUP: Final = re.compile(
+    _ENDING + r"(?:>|[\"'][ \t]{1,4}value[ \t]{0,4}=[ \t]{0,4}[\"'])(?P<value>[^\s<>\"'&]{4,256})"
+    r"(?=</|[\"'])",
+    re.IGNORECASE,
+)
+"""``<name>…</name>``, ``<add key="name" value="…"/>``."""
+
 _BARE: Final = re.compile(
     _ENDING + r"(?P<sign>=|: ?)(?P<value>[^\s\"'`$<>{}()\[\],;&|]{6,256})(?=[\s;&\"'`]|\Z)"
 )
 """``NAME=…`` in a shell, ``name=…;`` in an address of a database, ``name: …`` in YAML."""
 
 _STAND_IN: Final = re.compile(
-    rf"{PLACEHOLDER}|placeholder|example|change[-_ ]?me|your[-_ ]|dummy|[*.xX•]+\Z"
+    rf"{PLACEHOLDER}|placeholder|example|change[-_ ]?me|your[-_ ]|dummy"
+    r"|[*.xX•]{3,}\Z|\A[*.xX•]+\Z"
     r"|%[sd(]|\A\$[\w({]|\$\{|\{[\w.\[\]:!()]*\}|<[^<>]*>|\A(?:[/~]|\.{1,2}/|https?:)"
     r"|\A(?:none|null|nil|true|false|undefined|string|text|str|required|optional|hidden|invalid"
     r"|bearer|basic|pass|test)\Z",
@@ -66,7 +81,7 @@ _PART_IN_HEX: Final = re.compile(r"(?<![A-Za-z0-9])[0-9a-f]{4,}+(?![A-Za-z0-9])"
 
 _PUBLIC: Final = re.compile(
     r"sha\d|md5|blake|digest|checksum|hash|integrity|fingerprint|commit|revision|etag|[ug]uid"
-    r"|base64,|ssh-(?:rsa|dss|ed25519)|ecdsa-sha2",
+    r"|\bh1:|base64,|ssh-(?:rsa|dss|ed25519)|ecdsa-sha2",
     re.IGNORECASE,
 )
 _BEFORE: Final = 120
@@ -87,18 +102,23 @@ def named(text: str) -> Iterator[Span]:
     """Values whose name says that they are secret, where they are no stand-ins for one."""
     for name in _names(text):
         password = name["password"] is not None
-        quoted = _QUOTED.match(text, name.end())
-        match = quoted or _BARE.match(text, name.end())
+        match = next((one for one in _matches(text, name.end()) if one is not None), None)
         if match is None or _is_stand_in(match["value"]):
             continue
         value = match["value"]
-        if quoted:
-            found = _is_mixed(value) or (password and not quoted["loose"] and _is_word(value))
+        if match.re is not _BARE:
+            sure = password and not match.groupdict().get("loose")
+            found = _is_mixed(value) or (sure and _is_word(value))
         else:
             shouted = text[name.start()].isupper() and match["sign"] == "="
             found = _is_bare_secret(value, trusted=password or shouted)
         if found:
             yield Span(*match.span("value"), "password" if password else "secret")
+
+
+def _matches(text: str, at: int) -> Iterator[re.Match[str] | None]:
+    """The ways in which a value may follow a name that ends at *at*."""
+    return (regex.match(text, at) for regex in (_QUOTED, _MARKUP, _FALLBACK, _BARE))
 
 
 def _names(text: str) -> Iterator[re.Match[str]]:

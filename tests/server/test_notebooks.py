@@ -376,3 +376,26 @@ def test_any_changes(data: st.DataObject) -> None:
     notebooks.did_close(ls, types.DidCloseNotebookDocumentParams(book, []))
     assert not [one for one in model if one.uri in ls.documents]
     assert ls.documents.text(BOOK) == ""
+
+
+@pytest.mark.parametrize("book", [BOOK, "untitled:Untitled-1.ipynb"])
+@pytest.mark.parametrize("scheme", ["vscode-notebook-cell", "notebook-cell", "untitled"])
+def test_typing_in_a_cell_is_no_edit_of_another_document(book: str, scheme: str) -> None:
+    """However an editor names its cells, also those that came later: snippets stay for an epoch."""
+    ls = create_server(EchoService)
+    names = [f"{scheme}:/x.ipynb#{number}" for number in range(2)]
+    items = [types.TextDocumentItem(uri, "python", 1, "x = 1") for uri in names]
+    cells = [types.NotebookCell(types.NotebookCellKind.Code, uri) for uri in names]
+    document = types.NotebookDocument(book, "jupyter-notebook", 1, cells[:1])
+    notebooks.did_open(ls, types.DidOpenNotebookDocumentParams(document, items[:1]))
+    array = types.NotebookCellArrayChange(1, 0, cells[1:])
+    identifier = types.VersionedNotebookDocumentIdentifier(2, book)
+    new = types.NotebookDocumentCellChanges(
+        types.NotebookDocumentCellChangeStructure(array, items[1:])
+    )
+    for change in (new, types.NotebookDocumentCellChanges(text_content=[])):
+        event = types.NotebookDocumentChangeEvent(cells=change)
+        notebooks.did_change(ls, types.DidChangeNotebookDocumentParams(identifier, event))
+    buffers = ls.surroundings._made()[0]
+    assert buffers.edits_elsewhere("file:///other.py") > 0
+    assert [buffers.edits_elsewhere(uri) for uri in names] == [0, 0]

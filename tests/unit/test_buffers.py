@@ -271,3 +271,36 @@ def test_any_order_of_events(events: list[tuple[str, str]]) -> None:
     assert {uri for uri, text in found.items() if text is not None} == shown
     assert {uri for uri, text in found.items() if text is None} <= stays
     assert all(found[uri] == editor.texts[uri] for uri in shown)
+
+
+def test_who_works_in_a_part_works_in_the_whole() -> None:
+    """Whatever the URIs of a notebook and of its cells are: its text is not taken, it is no other
+    document, and typing in it is no edit elsewhere.
+    """
+    editor = Editor()
+    book, cells = "untitled:Untitled-1.ipynb", ("notebook-cell:one", "notebook-cell:two")
+    editor.open(A)
+    editor.open(book)
+    editor.buffers.joined(book, cells)
+    assert editor.recent(cells[0]) == ["a.py"]
+    editor.type(book, "y = 2\n")
+    assert editor.recent(cells[1]) == ["a.py"]
+    assert editor.asked == [A]
+    assert editor.buffers.edits_elsewhere(cells[0]) == 0
+    assert editor.buffers.edits_elsewhere(A) > 0
+    editor.buffers.active(A)
+    editor.buffers.active(cells[1])
+    assert editor.recent(B) == ["Untitled-1.ipynb", "a.py"]
+    editor.buffers.joined(book, cells[:1])
+    assert editor.recent(cells[1]) == ["Untitled-1.ipynb", "a.py"]
+    editor.buffers.closed(book)
+    editor.open(book)
+    assert editor.recent(cells[0]) == ["Untitled-1.ipynb", "a.py"]
+
+
+@pytest.mark.parametrize("uri", ["untitled:.env", "untitled:C:\\x\\id_rsa", "file:///a/%2Eenv"])
+def test_documents_with_names_of_secret_files_are_not_remembered(uri: str) -> None:
+    """Also those that are not saved yet."""
+    editor = Editor()
+    editor.open(uri)
+    assert editor.recent() == []

@@ -41,6 +41,7 @@ def did_open(ls: CodegenServer, params: types.DidOpenNotebookDocumentParams) -> 
         ls.documents.open(item)
     ls.documents.notebooks.open(uri, params.notebook_document.cells)
     begin(ls, uri)
+    ls.surroundings.joined(uri, ls.documents.notebooks.code(uri))
 
 
 def did_change(ls: CodegenServer, params: types.DidChangeNotebookDocumentParams) -> None:
@@ -56,6 +57,8 @@ def did_change(ls: CodegenServer, params: types.DidChangeNotebookDocumentParams)
     ls.documents.notebooks.update(uri, cells.data or ())
     for content in cells.text_content or ():
         ls.documents.change(content.document.uri, content.document.version, content.changes)
+    if cells.structure is not None or cells.data:
+        ls.surroundings.joined(uri, ls.documents.notebooks.code(uri))
     follow(ls, uri)
 
 
