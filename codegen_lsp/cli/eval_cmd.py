@@ -32,7 +32,17 @@ def evaluate() -> None:
     """Measure quality."""
 
 
-@evaluate.command()
+EXAMPLE = """\b
+What a setting is worth, on a page:
+  codegen-lsp eval replay . --out all.json
+  codegen-lsp eval replay . --out bare.json --set contextSources=
+  codegen-lsp eval replay . --out shy.json --set suggestions=quiet
+  codegen-lsp eval replay --compare bare.json all.json --report page.html \\
+      --ablation "no context=bare.json" --ablation quiet=shy.json
+"""
+
+
+@evaluate.command(epilog=EXAMPLE)
 @click.argument("folders", metavar="[PATH]...", nargs=-1, type=FOLDER)
 @click.option(
     "--corpus",
@@ -60,7 +70,7 @@ def evaluate() -> None:
     "ablations",
     metavar="NAME=RUN.json",
     multiple=True,
-    help="Compare this run with the reported one, in the report.",
+    help="Compare this run with the reported one, in the report; give it again for more.",
 )
 @state.model_options
 @state.json_option
@@ -86,6 +96,7 @@ def replay(
     from codegen_lsp.evaluation.replay.results import read_run, write_run
 
     others = _others(report, ablations)
+    _require_writable(out, report)
     if pair is not None:
         _refuse_more(bool(folders or corpora or calibrate))
         before, run = read_run(pair[0]), read_run(pair[1])
@@ -96,8 +107,10 @@ def replay(
         raise UsageError("there is nothing to replay", mend="name a folder or --corpus fresh")
     earlier = None if baseline is None else read_run(baseline)
     if calibrate:
+        _require_enough(given)
         given["changes"] += ("suggestions=eager",)
-    run = _replay(folders, corpora, given)
+    compared = [("the baseline", earlier)] if earlier is not None else []
+    run = _replay(folders, corpora, given, [*compared, *others])
     if out is not None:
         write_run(run, out)
     learned = _calibrate(run) if calibrate else None
@@ -157,7 +170,33 @@ def _refuse_more(more: bool) -> None:
         )
 
 
-def _replay(folders: Sequence[Path], corpora: Sequence[str], given: Mapping[str, Any]) -> Run:
+def _require_writable(out: Path | None, report: Path | None) -> None:
+    """Nothing is measured for hours that cannot be kept."""
+    from codegen_lsp.evaluation.replay.files import require_writable
+
+    if out is not None and report is not None and out.resolve() == report.resolve():
+        raise UsageError("--out and --report name one file", mend="name two files")
+    for path in (out, report):
+        if path is not None:
+            require_writable(path)
+
+
+def _require_enough(given: Mapping[str, Any]) -> None:
+    from codegen_lsp.evaluation.replay.calibrate import LEAST_POINTS
+
+    if given["points"] + given["blocks"] < LEAST_POINTS:
+        raise UsageError(
+            "that is too little to calibrate with",
+            mend=f"ask for {LEAST_POINTS} --points and more, not all of them are answered",
+        )
+
+
+def _replay(
+    folders: Sequence[Path],
+    corpora: Sequence[str],
+    given: Mapping[str, Any],
+    others: Sequence[tuple[str, Run]],
+) -> Run:
     from codegen_lsp.evaluation.replay.run import Plan, replay
 
     settings = _settings(given)
@@ -170,6 +209,7 @@ def _replay(folders: Sequence[Path], corpora: Sequence[str], given: Mapping[str,
             settings,
             plan,
             lambda what, done, total: show(f"{what}: {done} of {total}"),
+            others,
         )
 
 
@@ -189,23 +229,16 @@ def _settings(given: Mapping[str, Any]) -> Settings:
 
 def _change(text: str) -> tuple[str, object]:
     """A setting and its value: JSON, a word, or words with commas for a setting that is a list."""
-    import msgspec
-
-    from codegen_lsp.config.settings import Settings
+    from codegen_lsp.config.options import takes_list
 
     key, sign, raw = text.partition("=")
     if not sign:
         raise UsageError(f"'{text}' sets nothing", mend="write --set KEY=VALUE")
-    lists = {
-        field.encode_name
-        for field in msgspec.structs.fields(Settings)
-        if isinstance(field.default, tuple)
-    }
     try:
         value = json.loads(raw)
     except ValueError:
         value = raw
-    if key in lists and isinstance(value, str):
+    if takes_list(key) and isinstance(value, str):
         value = [word for word in value.split(",") if word]
     return key, value
 
@@ -216,9 +249,12 @@ def _repositories(
     from codegen_lsp.config.home import home
     from codegen_lsp.evaluation.replay import corpora as known
 
+    taken = [known.STDLIB, *(package.name for package in known.load_packages())]
     found: list[Repository] = []
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UsageError("a folder is named twice", mend="name every folder once")
     for folder in folders:
-        found.append(known.own(folder, [one.name for one in found]))
+        found.append(known.own(folder, [*taken, *(one.name for one in found)]))
     if "stdlib" in corpora:
         found.append(known.stdlib())
     if "fresh" in corpora:

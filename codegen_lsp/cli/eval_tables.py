@@ -97,17 +97,22 @@ def show_comparison(comparison: Comparison) -> None:
 
 
 def _plural(comparison: Comparison) -> str:
-    words = {"repository": "repositories", "file": "files"}
+    words = {"repository": "repositories", "file": "files", "position": "positions"}
     return comparison.unit if comparison.units == 1 else words[comparison.unit]
 
 
 def _difference(metric: str, one: Difference) -> tuple[str, str, str, str]:
-    sure = "*" if one.low > 0 or one.high < 0 else " "
+    if one.low is None or one.high is None:
+        bounds = ""
+    else:
+        sure = "*" if one.low > 0 or one.high < 0 else " "
+        low, high = (_value(metric, end, signed=True) for end in (one.low, one.high))
+        bounds = f"{low} … {high} {sure}"
     return (
         _value(metric, one.a),
         _value(metric, one.b),
         _value(metric, one.difference, signed=True),
-        f"{_value(metric, one.low, signed=True)} … {_value(metric, one.high, signed=True)} {sure}",
+        bounds,
     )
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from codegen_lsp.config.settings import Settings
 
-__all__ = ["Options", "parse_options"]
+__all__ = ["Options", "parse_options", "takes_list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,14 @@ def parse_options(raw: Mapping[str, object]) -> Options:
         except msgspec.ValidationError as error:
             complaints.append(f"setting '{key}' is ignored: {error}")
     return Options(values, tuple(complaints))
+
+
+def takes_list(key: str) -> bool:
+    """Whether a value of the setting called *key* may be a list; not of one there is not."""
+    types = get_type_hints(Settings)
+    kinds = {field.encode_name: types[field.name] for field in msgspec.structs.fields(Settings)}
+    kind = kinds.get(key)
+    return any(get_origin(one) is tuple for one in (kind, *get_args(kind)))
 
 
 def _unknown(key: str, known: list[str]) -> str:

@@ -206,7 +206,13 @@ class Client:
             return await process.wait()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            if self._process is not None and self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
+            raise
         return self
 
     async def __aexit__(
@@ -237,7 +243,7 @@ class Client:
             while True:
                 header = await stdout.readuntil(b"\r\n\r\n")
                 self._receive(json.loads(await stdout.readexactly(_length(header))))
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, OSError):
             self._fail("the server went away; run it with --debug to see why")
         except (ValueError, asyncio.LimitOverrunError) as error:
             self._fail(f"the server wrote something that is no message ({error})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -117,3 +118,14 @@ async def test_a_client_that_opens_a_folder(repository: Path) -> None:
         client.insert(uri, 2, 4, 19, "getsize(")
         again = await client.complete(uri, 4, 27)
         assert all(not item["insertText"].startswith("getsize") for item in again)
+
+
+async def test_a_server_that_does_not_start_is_ended() -> None:
+    """Whoever waited for it in vain leaves no process behind."""
+    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    client = Client(command=command, timeout=0.5)
+    with pytest.raises(CodegenError, match="did not answer initialize"):
+        async with client:
+            raise AssertionError
+    assert client._process is not None
+    assert client._process.returncode is not None

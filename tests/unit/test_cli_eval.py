@@ -12,6 +12,7 @@ import pytest
 
 from codegen_lsp.cli.main import main
 from codegen_lsp.config.settings import Settings
+from codegen_lsp.evaluation.replay import corpora
 from codegen_lsp.evaluation.replay import run as running
 from codegen_lsp.evaluation.replay.corpora import Repository
 from codegen_lsp.evaluation.replay.results import (
@@ -67,6 +68,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         settings: Settings,
         plan: Plan,
         progress: Callable[..., None],
+        others: Sequence[tuple[str, Run]],
     ) -> Run:
         progress("shop", 1, 2)
         seen.extend([[one.name for one in repositories], settings, plan])
@@ -149,7 +151,24 @@ def test_runs_are_kept_and_compared(
         (["shop", "--points", "-1"], 2, "is not in the range x>=0"),
         (["shop", "--corpus", "old"], 2, "'old' is not one of"),
         (["shop", "--compare", "a.json", "a.json"], 2, "--compare replays nothing"),
-        (["shop", "--baseline", "no.json"], 1, "cannot read no.json"),
+        (
+            ["shop", "--baseline", "no.json"],
+            1,
+            "cannot read no.json (No such file or directory); na",
+        ),
+        (["shop", "--baseline", "deep.json"], 1, "deep.json is no replay"),
+        (
+            ["shop", "--out", "no/a.json"],
+            1,
+            "cannot write no/a.json (No such file or directory); na",
+        ),
+        (
+            ["shop", "--out", "a.json/b"],
+            1,
+            "cannot write a.json/b (Not a directory); name a file in",
+        ),
+        (["shop", "./shop"], 2, "a folder is named twice; name every folder once"),
+        (["shop", "--calibrate", "--points", "60", "--blocks", "39"], 2, "too little to calibrate"),
         (["--compare", "a.json", "c.json"], 2, "the code of the two runs is not the same"),
     ],
 )
@@ -164,8 +183,73 @@ def test_wrong_usage(
     """One line that says what is wrong, before anything is measured."""
     write_run(sample(), tmp_path / "a.json")
     write_run(msgspec.structs.replace(sample(sha256="1")), tmp_path / "c.json")
+    (tmp_path / "deep.json").write_bytes(b"[" * 100_000)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert main(["eval", "replay", *arguments]) == code
     shown = capsys.readouterr()
     assert words in shown.err
     assert shown.err.count("\n") == 1
     assert (shown.out, asked) == ("", [])
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+
+def test_a_run_of_other_questions_is_refused_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A baseline, or a run for the report: which one, and what to do; nobody waits for hours."""
+    monkeypatch.setenv("CODEGEN_LSP_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(running, "Client", None)  # no server may be started
+    (tmp_path / "shop").mkdir()
+    code = "".join(f"def total_{n}(prices):\n    return sum(prices) + {n}\n\n\n" for n in range(9))
+    (tmp_path / "shop" / "a.py").write_text(code)
+    write_run(sample(), tmp_path / "a.json")
+    arguments = ["eval", "replay", "shop", "--points", "4", "--out", "b.json"]
+    assert main([*arguments, "--baseline", "a.json"]) == 2
+    said = "the baseline: the two runs did not ask the same questions; run both with the same corp"
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_an_interrupted_run_leaves_the_file_as_it_was(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes | None
+) -> None:
+    """All of a run is in its file, or nothing of it; nothing else is left behind."""
+    out = tmp_path / "run.json"
+    if old is not None:
+        out.write_bytes(old)
+
+    def interrupted(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    assert main(["eval", "replay", "shop", "--out", "run.json"]) == 130
+    assert (out.read_bytes() if out.exists() else None) == old
+    assert {path.name for path in tmp_path.iterdir()} <= {"shop", "run.json", "home"}
+
+
+def test_help_has_an_example_of_an_ablation(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the runs that it needs."""
+    assert main(["eval", "replay", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for words in (
+        "--ablation NAME=RUN.json",
+        '--ablation "no context=bare.json"',
+        "--out bare.json",
+    ):
+        assert words in shown
+
+
+def test_a_folder_that_is_called_as_a_package_is_another_repository(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who replays their own clone beside the pinned packages gets both."""
+    first = corpora.load_packages()[0].name
+    monkeypatch.setattr(corpora, "fetch", lambda packages, cache: {first: tmp_path / "a.whl"})
+    (tmp_path / first).mkdir()
+    (tmp_path / corpora.STDLIB).mkdir()
+    names = [first, corpora.STDLIB, "--corpus", "fresh", "--corpus", "stdlib"]
+    assert main(["eval", "replay", *names, "--limit-packages", "1"]) == 0
+    paths = [(tmp_path / name).resolve().as_posix() for name in (first, corpora.STDLIB)]
+    assert asked[0] == [*paths, corpora.STDLIB, first]

@@ -57,6 +57,7 @@ def test_a_report_from_the_command_line(tmp_path: Path, monkeypatch: pytest.Monk
         (["--report", "r.html", "--ablation", "=a.json"], 2, "write --ablation NAME=RUN.json"),
         (["--report", "r.html", "--ablation", "x=no.json"], 1, "cannot read no.json"),
         (["--report", "no/r.html"], 1, "cannot write"),
+        (["--report", "r.html", "--out", "./r.html"], 2, "--out and --report name one file"),
     ],
 )
 def test_wrong_usage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import zipfile
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codegen_lsp.errors import CodegenError, CorpusError, UsageError
 from codegen_lsp.evaluation.replay import corpora
@@ -21,7 +24,7 @@ from codegen_lsp.evaluation.replay.corpora import (
     parse_packages,
     stdlib,
 )
-from codegen_lsp.evaluation.replay.working_copy import duplicates, make_copy
+from codegen_lsp.evaluation.replay.working_copy import contained, duplicates, make_copy
 from codegen_lsp.tpu.sources import load_sources
 from codegen_lsp.tpu.wheels import fetch
 
@@ -124,6 +127,17 @@ def test_names_of_folders(tmp_path: Path) -> None:
     assert (first.name, second.name) == ("shop", (tmp_path / "b" / "shop").resolve().as_posix())
     with pytest.raises(UsageError, match="is no folder"):
         own(tmp_path / "c")
+    with pytest.raises(UsageError, match="rename the folder"):
+        own(tmp_path / "a" / "shop", [first.name, first.source.as_posix()])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_name_that_is_no_text_can_be_kept_in_a_run(tmp_path: Path) -> None:
+    """Or hours of work would end in a run that cannot be written."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    assert own(folder).name == "caf?"
+    assert own(folder).source == folder.resolve()
 
 
 def test_the_standard_library_is_a_repository() -> None:
@@ -149,6 +163,51 @@ def test_the_standard_library_is_a_repository() -> None:
 def test_near_duplicates(texts: Mapping[str, str], expected: set[str]) -> None:
     """Of files that share seven tenths of their lines the first stays; tiny ones all stay."""
     assert duplicates(texts) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ({"a.py": lines("a"), "b.py": lines("b")}, set()),
+        ({"a.py": lines("a"), "z.py": lines("a") + lines("z", 99)}, {"a.py"}),
+        ({"z.py": lines("a"), "a.py": lines("a") + lines("z", 99)}, {"z.py"}),
+        ({"a.py": lines("a") + lines("own", 2), "b.py": lines("a") + lines("z", 99)}, {"a.py"}),
+        ({"a.py": lines("a") + lines("own", 3), "b.py": lines("a") + lines("z", 99)}, set()),
+        ({"a.py": lines("a", 4), "b.py": lines("a") + lines("z", 99)}, set()),
+        ({"a.py": lines("a"), "b.py": lines("a"), "c.py": lines("a")}, {"a.py", "b.py"}),
+        (
+            {
+                "a.py": lines("a", 9),
+                "b.py": lines("a", 9) + lines("b", 40),
+                "c.py": lines("a", 9) + lines("b", 40) + lines("c", 90),
+            },
+            {"a.py", "b.py"},
+        ),
+        ({"a.py": lines("a", 10), "b.js": "  \n".join(lines("a", 30).split("\n"))}, {"a.py"}),
+    ],
+)
+def test_files_that_stand_in_larger_ones(texts: Mapping[str, str], expected: set[str]) -> None:
+    """Nine tenths of their lines do; the larger one stays, and tiny ones do."""
+    assert contained(texts) == expected
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.sets(st.integers(0, 25), max_size=26), max_size=6)
+)
+def test_containment_is_exact(sets: dict[str, set[int]]) -> None:
+    """What is left holds nine tenths of no other that is left, and only such files are out."""
+    texts = {path: "".join(f"line_{n}\n" for n in held) for path, held in sets.items()}
+    out = contained(texts)
+
+    def inside(one: str, other: str) -> bool:
+        small, large = sets[one], sets[other]
+        enough = 10 * len(small & large) >= 9 * len(small)
+        return one != other and len(small) >= 5 and len(large) >= len(small) and enough
+
+    assert not [
+        one for one in sets.keys() - out for other in sets.keys() - out if inside(one, other)
+    ]
+    assert all(any(inside(one, other) for other in sets) for one in out)
 
 
 def test_a_copy_has_only_what_an_editor_would_show(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from codegen_lsp.cli.eval_tables import show_comparison
 from codegen_lsp.errors import DocumentError, UsageError
+from codegen_lsp.evaluation.replay.bootstrap import compare
 from codegen_lsp.evaluation.replay.report import write_report
 from codegen_lsp.evaluation.replay.report_examples import examples_of
 from codegen_lsp.evaluation.replay.report_words import MINUS, SPACE
@@ -286,3 +288,30 @@ def test_runs_that_cannot_be_compared(tmp_path: Path) -> None:
     assert not path.exists()
     with pytest.raises(DocumentError, match="cannot write"):
         write_report(RUN, tmp_path / "no" / "report.html")
+
+
+def test_five_ablations(tmp_path: Path) -> None:
+    """A row for each, in the table and in every plot, in their order; names may come again."""
+    others = [(f"no {name}", BASELINE) for name in ("open", "imports", "definitions", "similar")]
+    others += [("no open", RUN), ("gate & <more>", BASELINE)]
+    page, text = page_of(tmp_path, others=others)
+    names = [name for name, _ in others]
+    assert [label for label in page.text_of("th") if label in names] == names
+    forests = [one["aria-label"] or "" for one in page.all("svg")][-6:-2]
+    for label in forests:
+        assert [row.rpartition(": ")[0] for row in label.split("; ")] == names
+    assert "gate &amp; &lt;more&gt;" in text
+
+
+def test_one_point_is_a_page_that_is_sure_of_nothing(tmp_path: Path) -> None:
+    """With a baseline and an ablation, in the report and in the command's table."""
+    run, before = (
+        msgspec.structs.replace(one, typing=[], summary=summarize(one.repositories, one.points, []))
+        for one in (sample([True], ["shop"]), sample([False], ["shop"]))
+    )
+    page, _ = page_of(tmp_path, run, baseline=before, others=[("off", before)])
+    assert {"Against the baseline", "Ablations"} <= set(page.text_of("h2"))
+    text = " ".join(words for _, words in page.words)
+    assert "over 1 position, 1,000 draws" in text
+    assert "better" not in {one.get("class") for _, one in page.tags}
+    show_comparison(compare(before, run))

@@ -142,6 +142,10 @@ def test_accepted(text: str, truth: str, expected: bool) -> None:
         ("call(f(a)", ")\n", "call(f(a)", False),
         ("last", "", "last", False),
         ("a\n\n", "\n\n", "a", False),
+        ("    first,\n    second,\n)", "\n)\nx = 1\n", "    first,", True),
+        ("    first,\n)", "\n)\nx = 1\n", "    first,\n)", False),
+        ("    call(\n        first,\n    )", "\n    )\nx\n", "    first,", False),
+        ("    });", "\n    });\n", "    run();", False),
     ],
 )
 def test_duplicates(text: str, rest: str, truth: str, expected: bool) -> None:

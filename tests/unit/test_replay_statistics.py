@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from codegen_lsp.errors import DocumentError, UsageError
-from codegen_lsp.evaluation.replay.bootstrap import compare
+from codegen_lsp.evaluation.replay.bootstrap import Difference, compare
 from codegen_lsp.evaluation.replay.results import (
     Answer,
     Ask,
@@ -165,6 +165,13 @@ def answers_of(rights: Sequence[Sequence[bool | None]]) -> list[Answer]:
     ]
 
 
+def bounds(one: Difference) -> tuple[float, float]:
+    """The interval, which is there."""
+    assert one.low is not None
+    assert one.high is not None
+    return one.low, one.high
+
+
 def test_a_run_does_not_differ_from_itself() -> None:
     """No difference, and no doubt about it."""
     same = run(answers_of([[True, False]] * 8), [line(NAMES[0], 0, keys=9, accepts=1, wrong=1)])
@@ -180,12 +187,12 @@ def test_a_clear_and_an_unclear_difference() -> None:
     better = run(answers_of([[True, True, True, False]] * 4 + [[True, True, False, False]] * 4))
     exact = compare(a, better).metrics["exact"]
     assert exact.difference == pytest.approx(0.375)
-    assert 0.25 <= exact.low < 0.375 < exact.high <= 0.5
-    backwards = compare(better, a).metrics["exact"]
-    assert (backwards.low, backwards.high) == (-exact.high, -exact.low)
+    low, high = bounds(exact)
+    assert 0.25 <= low < 0.375 < high <= 0.5
+    assert bounds(compare(better, a).metrics["exact"]) == (-high, -low)
     mixed = run(answers_of([[True, True, False, False], [False] * 4] * 4))
-    unclear = compare(a, mixed).metrics["exact"]
-    assert unclear.low < 0 < unclear.high
+    low, high = bounds(compare(a, mixed).metrics["exact"])
+    assert low < 0 < high
 
 
 def test_the_interval_is_that_of_the_repositories() -> None:
@@ -197,7 +204,8 @@ def test_the_interval_is_that_of_the_repositories() -> None:
     exact = found.metrics["exact"]
     shares = [sum(of_one) / 100 for of_one in rights]
     spread = float(np.std(shares)) / len(NAMES) ** 0.5
-    assert (exact.high - exact.low) / 2 == pytest.approx(1.96 * spread, rel=0.15)
+    low, high = bounds(exact)
+    assert (high - low) / 2 == pytest.approx(1.96 * spread, rel=0.15)
 
 
 def test_runs_are_compared_in_pairs() -> None:
@@ -216,7 +224,8 @@ def test_one_repository_is_drawn_by_its_files() -> None:
         run([answer("a", n, right=n % 4 == 0) for n in range(40)]),
     )
     assert (found.unit, found.units) == ("file", 4)
-    assert found.metrics["exact"].low == 0 < found.metrics["exact"].high
+    low, high = bounds(found.metrics["exact"])
+    assert low == 0 < high
 
 
 def test_what_was_never_shown_is_left_out() -> None:
@@ -284,3 +293,42 @@ def test_a_file_that_is_no_run(tmp_path: Path, content: bytes | None, words: str
     assert "run.json" in str(caught.value)
     with pytest.raises(DocumentError, match="cannot write"):
         write_run(BASE, tmp_path / "no" / "folder.json")
+
+
+def test_wrong_suggestions_cost_keystrokes() -> None:
+    """Net of them, a line may cost more than without suggestions."""
+    lines = [
+        line("shop", 1, keys=4, accepts=1, wrong=3),
+        line("shop", 2, keys=20, accepts=0, wrong=9),
+    ]
+    found = measure([], lines)
+    assert found["saved"] == 15 / 40
+    assert found["saved_net"] == (15 - 12) / 40
+
+
+def test_latencies_by_source_have_points_in_them() -> None:
+    """Where a key gives slow answers up, points wait for them: both are told, apart."""
+    waited = [
+        msgspec.structs.replace(answer("shop", n, right=True), data={"source": source})
+        for n, source in enumerate(["cold", "warm", "warm", ""])
+    ]
+    latency = summarize([], waited, [line("shop", 1, keys=4, accepts=1, wrong=0)]).latency
+    assert latency["point cold"] == {"p50": 10.0, "p95": 10.0, "count": 1.0}
+    assert latency["point warm"] == {"p50": 20.0, "p95": 30.0, "count": 2.0}
+    assert latency["source warm"]["count"] == 1.0
+    assert latency["point"]["count"] == 4.0
+
+
+def test_one_file_is_drawn_by_its_positions_and_one_position_says_nothing() -> None:
+    """No interval of no width, which would look like certainty."""
+    before = [answer("shop", 4 * n, right=n > 6) for n in range(8)]
+    after = [answer("shop", 4 * n, right=n > 1) for n in range(8)]
+    several = compare(run(before), run(after))
+    assert (several.unit, several.units) == ("position", 8)
+    found = several.metrics["exact"]
+    low, high = bounds(found)
+    assert low < found.difference < high
+    one = compare(run(before[:1]), run([answer("shop", 0, right=True)]))
+    assert (one.unit, one.units) == ("position", 1)
+    assert (one.metrics["exact"].low, one.metrics["exact"].high) == (None, None)
+    assert one.metrics["exact"].difference == 1.0

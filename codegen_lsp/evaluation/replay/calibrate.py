@@ -142,6 +142,7 @@ def calibrate(examples: Examples) -> Calibration:
         weights=tuple(round(float(weight), 6) for weight in weights),
         points=examples.suggestions,
         fitted=date.today().isoformat(),
+        repositories=tuple(sorted(set(map(str, examples.repository)))),
     )
 
 

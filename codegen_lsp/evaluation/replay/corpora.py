@@ -22,6 +22,7 @@ from codegen_lsp.evaluation.replay.results import Corpus
 from codegen_lsp.tpu.wheels import fetch
 
 __all__ = [
+    "STDLIB",
     "TABLE",
     "Package",
     "Repository",
@@ -104,7 +105,12 @@ def fresh(cache: Path, limit: int | None = None) -> list[Repository]:
     :raises CorpusError: pip cannot fetch a package, or it is not the pinned one.
     """
     packages = _spread(load_packages(), limit)
-    wheels = fetch(packages, cache)
+    try:
+        wheels = fetch(packages, cache)
+    except OSError as error:
+        raise CorpusError(
+            f"packages cannot be kept in {cache} ({error.strerror})", mend="name another --cache"
+        ) from error
     return [
         Repository(one.name, "fresh", wheels[one.name], one.version, one.sha256) for one in packages
     ]
@@ -132,14 +138,17 @@ def stdlib() -> Repository:
 def own(path: Path, taken: Collection[str] = ()) -> Repository:
     """A folder of the user's, under its name, or under its path if that name is *taken*.
 
-    :raises UsageError: it is no folder.
+    :raises UsageError: it is no folder, or all that it could be called is taken.
     """
     folder = path.resolve()
     if not folder.is_dir():
         raise UsageError(f"{path} is no folder", mend="name the folder of a repository")
-    return Repository(
-        folder.as_posix() if folder.name in set(taken) else folder.name, "own", folder
-    )
+    for name in (folder.name, folder.as_posix()):
+        # The name of a folder may hold what is no character, and a run is a file of characters.
+        readable = name.encode("utf-8", "replace").decode()
+        if readable and readable not in taken:
+            return Repository(readable, "own", folder)
+    raise UsageError(f"{path} is called as another repository is", mend="rename the folder")
 
 
 def unpack(repository: Repository, scratch: Path) -> Path:

@@ -16,9 +16,10 @@ from typing import Any, Final
 import msgspec
 
 from codegen_lsp.config.settings import Settings
-from codegen_lsp.errors import DocumentError, UsageError
+from codegen_lsp.errors import UsageError
 from codegen_lsp.evaluation.replay import report_tables as tables
 from codegen_lsp.evaluation.replay.bootstrap import Comparison, compare
+from codegen_lsp.evaluation.replay.files import write_whole
 from codegen_lsp.evaluation.replay.report_examples import examples_of
 from codegen_lsp.evaluation.replay.report_forest import ablation_forests, difference_forests
 from codegen_lsp.evaluation.replay.report_latency import latency_by_question, latency_by_source
@@ -85,11 +86,8 @@ def write_report(
             "examples": examples_of(run) if examples else [],
         }
     )
-    try:
-        # The name of a folder may hold what is no character.
-        path.write_bytes(page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise DocumentError(f"cannot write {path} ({error.strerror})") from error
+    # The name of a model's folder may hold what is no character.
+    write_whole(path, page.encode("utf-8", "replace"))
 
 
 def _compared(name: str, run_a: Run, run_b: Run) -> Comparison:

@@ -29,6 +29,7 @@ DIFFERENCES: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
             "accepted",
             "wrong",
             "saved",
+            "saved_net",
         ),
     ),
     "shown": (
@@ -100,9 +101,12 @@ def _forest(name: str, title: str, caption: str, rows: Sequence[_Row]) -> Plot |
         axes = figure.subplots()
         for place, (_, metric, one) in enumerate(rows):
             ink = colour(_MARKS[verdict(metric, one.low, one.high)])
-            fill = "none" if one.low <= 0 <= one.high else ink
-            ends = [100 * one.low, 100 * one.high]
-            axes.plot(ends, [place, place], color=ink, solid_capstyle="butt")
+            if one.low is None or one.high is None:
+                fill = "none"
+            else:
+                fill = "none" if one.low <= 0 <= one.high else ink
+                ends = [100 * one.low, 100 * one.high]
+                axes.plot(ends, [place, place], color=ink, solid_capstyle="butt")
             axes.plot(100 * one.difference, place, "o", ms=6, color=ink, markerfacecolor=fill)
         axes.axvline(0, color=colour("muted"), linewidth=1)
         axes.set_yticks(range(len(rows)), [short(label) for label, _, _ in rows])

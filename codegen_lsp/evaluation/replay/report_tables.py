@@ -226,7 +226,7 @@ def _difference(metric: str, one: Difference) -> Cell:
 
 def resampling(comparison: Comparison) -> str:
     """How sure an interval is, in words."""
-    words = {"repository": "repositories", "file": "files"}
+    words = {"repository": "repositories", "file": "files", "position": "positions"}
     units = comparison.unit if comparison.units == 1 else words[comparison.unit]
     return (
         f"95 % intervals from a paired bootstrap over {comparison.units} {units}, "

@@ -90,6 +90,9 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "saved": Measure(
         "keystrokes saved", "of the characters of lines that were typed key by key; Tab costs one"
     ),
+    "saved_net": Measure(
+        "keystrokes saved, net", "the same if every wrong suggestion seen costs a keystroke, too"
+    ),
     "typing_shown": Measure(
         "seen per typed line", "different suggestions seen", "neither", share=False
     ),
@@ -120,13 +123,14 @@ ASKED: Final[Mapping[str, str]] = {
 }
 """What was asked, as in a summary's latencies, to what a reader sees."""
 
-_SOURCE: Final = "source "
+_SOURCES: Final = {"source ": "typing: from", "point ": "hidden code: from"}
 
 
 def asked(name: str) -> str:
     """What a reader sees for a key of a summary's latencies."""
-    if name.startswith(_SOURCE):
-        return f"typing: from {name.removeprefix(_SOURCE)}"
+    for prefix, words in _SOURCES.items():
+        if name.startswith(prefix):
+            return f"{words} {name.removeprefix(prefix)}"
     return ASKED.get(name, name)
 
 
@@ -140,8 +144,10 @@ def number(metric: str, value: float | None, *, signed: bool = False) -> str:
     return text + SPACE + ("pp" if signed else "%")
 
 
-def interval(metric: str, low: float, high: float) -> str:
-    """The bounds of a difference, without their unit."""
+def interval(metric: str, low: float | None, high: float | None) -> str:
+    """The bounds of a difference, without their unit; a dash where nobody knows them."""
+    if low is None or high is None:
+        return NOTHING
     return f"{_digits(metric, low, signed=True)} … {_digits(metric, high, signed=True)}"
 
 
@@ -153,10 +159,12 @@ def _digits(metric: str, value: float, *, signed: bool) -> str:
     return sign + text.replace("-", MINUS)
 
 
-def verdict(metric: str, low: float, high: float) -> Verdict:
-    """What an interval of differences says; ``unclear`` also where neither way is better."""
+def verdict(metric: str, low: float | None, high: float | None) -> Verdict:
+    """What an interval of differences says; ``unclear`` also where neither way is better, and
+    where there is no interval.
+    """
     better = MEASURES[metric].better
-    if better == "neither" or low <= 0 <= high:
+    if better == "neither" or low is None or high is None or low <= 0 <= high:
         return "unclear"
     return "better" if (low > 0) == (better == "more") else "worse"
 

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from codegen_lsp.errors import DocumentError
+from codegen_lsp.evaluation.replay.files import write_whole
 
 __all__ = [
     "FORMAT",
@@ -159,8 +160,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     kinds: dict[str, Measures]
     repositories: dict[str, Measures]
     latency: dict[str, dict[str, float]]
-    """What was asked (``point``, the words of :class:`Ask`, and sources that the server named) to
-    ``p50``, ``p95``, ``count``."""
+    """What was asked (``point``, the words of :class:`Ask`; ``point`` or ``source`` and a source
+    that the server named, at points and while typing) to ``p50``, ``p95``, ``count``."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,14 +186,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_run(run: Run, path: Path) -> None:
-    """Write *run* as JSON.
+    """Write *run* as JSON, all of it or nothing.
 
     :raises DocumentError: the file cannot be written.
     """
-    try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
-    except OSError as error:
-        raise DocumentError(f"cannot write {path} ({error.strerror})") from error
+    write_whole(path, msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
 
 
 def read_run(path: Path) -> Run:
@@ -203,11 +201,12 @@ def read_run(path: Path) -> Run:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise DocumentError(f"cannot read {path} ({error.strerror})") from error
+        mend = "name a file that eval replay --out wrote"
+        raise DocumentError(f"cannot read {path} ({error.strerror})", mend=mend) from error
     try:
         head: Mapping[str, object] = msgspec.json.decode(raw, type=dict[str, object])
         if head.get("format") != FORMAT:
             raise DocumentError(f"{path} is no replay of format {FORMAT}", mend="run it again")
         return msgspec.json.decode(raw, type=Run)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DocumentError(f"{path} is no replay ({error})", mend="run it again") from error

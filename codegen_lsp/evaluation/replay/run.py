@@ -18,9 +18,10 @@ from pathlib import Path
 import msgspec
 
 from codegen_lsp.config.settings import Settings
-from codegen_lsp.errors import CorpusError
+from codegen_lsp.errors import CorpusError, UsageError
 from codegen_lsp.evaluation.client import Client
 from codegen_lsp.evaluation.machine import machine
+from codegen_lsp.evaluation.replay.bootstrap import questions, questions_of, require_same
 from codegen_lsp.evaluation.replay.corpora import Repository
 from codegen_lsp.evaluation.replay.driver import ask_points
 from codegen_lsp.evaluation.replay.editor import Editor
@@ -67,10 +68,17 @@ class _Questions:
 
 
 def replay(
-    repositories: Sequence[Repository], settings: Settings, plan: Plan, progress: Progress
+    repositories: Sequence[Repository],
+    settings: Settings,
+    plan: Plan,
+    progress: Progress,
+    others: Sequence[tuple[str, Run]] = (),
 ) -> Run:
     """Ask a server of our own, with *settings*, about all *repositories*.
 
+    *others* are runs, by name, that this one is to be compared with.
+
+    :raises UsageError: one of *others* asked other questions; known before anything is asked.
     :raises CorpusError: a repository cannot be copied, or none has code to hide.
     :raises CodegenError: the server went away or does not answer.
     """
@@ -80,8 +88,9 @@ def replay(
         asked = _questions(_copies(repositories, Path(name).resolve(), progress), plan)
         if not any(one.points or one.lines for one in asked):
             raise CorpusError("there is no code to hide", mend="name a folder with source files")
+        infos = [_info(one) for one in asked]
+        _require_same(infos, asked, others)
         answers, typed = asyncio.run(_ask_all(asked, options, plan.seed, progress))
-    infos = [_info(one) for one in asked]
     return Run(
         version=version("codegen-lsp"),
         seed=plan.seed,
@@ -93,6 +102,18 @@ def replay(
         typing=typed,
         summary=summarize(infos, answers, typed),
     )
+
+
+def _require_same(
+    infos: Sequence[RepositoryInfo], asked: Sequence[_Questions], others: Sequence[tuple[str, Run]]
+) -> None:
+    points = (point for one in asked for point in one.points)
+    planned = questions(infos, points, (line for one in asked for line in one.lines))
+    for name, other in others:
+        try:
+            require_same(planned, questions_of(other))
+        except UsageError as error:
+            raise UsageError(f"{name}: {error.message}", mend=error.mend) from error
 
 
 async def _ask_all(

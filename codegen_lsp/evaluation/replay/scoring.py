@@ -9,7 +9,8 @@ least four visible characters, or all of it; a shown text that is not accepted i
 *identifier F1*: of the multisets of identifiers, where the hidden text has any. *prefix*: how many
 characters are right before the first wrong one. *parses*: whether the document with the text in it
 is Python. *duplicates*: a line of it repeats the next line of the document, or what stands right of
-the cursor, and the hidden text does not. *loops*: ``completion.loops`` finds a loop, and the text
+the cursor, and the hidden text does not; a line of closing brackets only if it is the last and
+closes what the text did not open. *loops*: ``completion.loops`` finds a loop, and the text
 is not exact.
 """
 
@@ -151,11 +152,19 @@ def duplicates(text: str, rest: str, truth: str) -> bool:
     if end and text.endswith(end) and not truth.endswith(end):
         return True
     following = _first_line(below).strip()
-    if not any(map(str.isalnum, following)):
-        return False  # closing brackets often come twice
     wanted = {line.strip() for line in truth.split("\n")}
-    written = {line.strip() for line in text.split("\n")}
-    return following in written and following not in wanted
+    written = [line.strip() for line in text.split("\n")]
+    if not following or following in wanted:
+        return False
+    if not any(map(str.isalnum, following)):
+        # Closing brackets often come twice; what opens none of them needs them once.
+        return len(written) > 1 and following == written[-1] and _closes_more(text)
+    return following in written
+
+
+def _closes_more(text: str) -> bool:
+    """Whether *text* closes more brackets than it opens."""
+    return sum(map(text.count, ")]}")) > sum(map(text.count, "([{"))
 
 
 def _last_lines(above: str) -> list[str]:

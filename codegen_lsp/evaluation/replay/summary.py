@@ -59,6 +59,10 @@ def _parses(answer: Answer) -> Fraction:
     return float(scores.parses), 1.0
 
 
+def _saved(line: TypedLine) -> int:
+    return len(line.truth) - line.keys - line.accepts
+
+
 METRICS: Final[Mapping[str, Callable[[Answer], Fraction]]] = {
     "shown": _of_all(lambda answer: answer.text is not None),
     "exact": _of_all(lambda answer: answer.scores.exact),
@@ -83,13 +87,15 @@ METRICS: Final[Mapping[str, Callable[[Answer], Fraction]]] = {
 shown, ``parses`` over suggestions of several lines, ``prefix`` counts characters."""
 
 TYPING_METRICS: Final[Mapping[str, Callable[[TypedLine], Fraction]]] = {
-    "saved": lambda line: (len(line.truth) - line.keys - line.accepts, len(line.truth)),
+    "saved": lambda line: (_saved(line), len(line.truth)),
+    "saved_net": lambda line: (_saved(line) - line.wrong, len(line.truth)),
     "typing_shown": lambda line: (line.shown, 1.0),
     "typing_wrong": lambda line: (line.wrong, 1.0),
     "typing_accepted": lambda line: (line.accepts, 1.0),
 }
-"""Of typed lines: keystrokes saved of all characters; suggestions per line that were seen, that
-were wrong, that were taken."""
+"""Of typed lines: keystrokes saved of all characters, and what is left of that where every wrong
+suggestion costs as much as a key; suggestions per line that were seen, that were wrong, that were
+taken."""
 
 
 def measure(answers: Sequence[Answer], lines: Sequence[TypedLine] = ()) -> Measures:
@@ -147,6 +153,10 @@ def _latencies(
     times: dict[str, list[float]] = {}
     if answers:
         times["point"] = [answer.ms for answer in answers]
+    for answer in answers:
+        source = (answer.data or {}).get("source")
+        if source:
+            times.setdefault(f"point {source}", []).append(answer.ms)
     for line in lines:
         for ask in line.asks:
             times.setdefault(ask.seen, []).append(ask.ms)

@@ -1,8 +1,9 @@
 """A copy of a repository that a replay may write into, without files that give answers away.
 
 Knows files (by ``context.files``: what is ignored, secret, too large or no source is not copied),
-line ends (line feeds afterwards) and near duplicates: of files that share most of their lines
-one stays, because from the other one any answer could be copied. Does not know what is hidden.
+line ends (line feeds afterwards) and near duplicates: of files that share most of their lines one
+stays, because from the other one any answer could be copied; and a file that stands in a larger one
+(a bundle, a vendored helper) goes. Does not know what is hidden.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from codegen_lsp.context.ignoring import Ignore
 from codegen_lsp.errors import CorpusError
 from codegen_lsp.evaluation.replay.corpora import Repository, unpack
 
-__all__ = ["SIMILARITY", "WorkingCopy", "duplicates", "make_copy"]
+__all__ = ["CONTAINED", "SIMILARITY", "WorkingCopy", "contained", "duplicates", "make_copy"]
 
 SIMILARITY: Final = 0.7
 """Jaccard similarity of the sets of lines from which two files count as near duplicates."""
+
+CONTAINED: Final = 0.9
+"""Share of a file's lines from which it counts as a part of a larger file."""
 
 FEWEST_LINES: Final = 5
 """Files with fewer different lines are never duplicates: an empty ``__init__.py`` gives nothing
@@ -57,6 +61,7 @@ def make_copy(repository: Repository, scratch: Path) -> WorkingCopy:
     source = unpack(repository, scratch)
     texts = _texts(source, LEFT_OUT if repository.corpus == "stdlib" else ())
     near = duplicates(texts)
+    near |= contained({path: text for path, text in texts.items() if path not in near})
     kept = {path: text for path, text in sorted(texts.items()) if path not in near}
     if not kept:
         raise CorpusError(f"{repository.name} has no source files", mend="name another folder")
@@ -115,6 +120,39 @@ def duplicates(texts: Mapping[str, str]) -> set[str]:
         for line in rarest:
             kept.setdefault(line, []).append(path)
     return found
+
+
+def contained(texts: Mapping[str, str]) -> set[str]:
+    """The files nearly all of whose lines another, at least as large one has, which stays.
+
+    Exact, by the same filter: a set that holds so much of a file has one of its rarest lines.
+    """
+    lines = {path: _line_set(text) for path, text in texts.items()}
+    often = Counter(line for held in lines.values() for line in held)
+    rarest = {
+        path: sorted(held, key=lambda line: (often[line], line))[: _spare(len(held)) + 1]
+        for path, held in lines.items()
+        if len(held) >= FEWEST_LINES
+    }
+    holders: dict[str, list[str]] = {line: [] for few in rarest.values() for line in few}
+    for path, held in sorted(lines.items()):
+        for line in holders.keys() & held:
+            holders[line].append(path)
+    found: set[str] = set()
+    for path in sorted(rarest, key=lambda path: (len(lines[path]), path)):
+        others = {other for line in rarest[path] for other in holders[line]} - found - {path}
+        held = lines[path]
+        if any(
+            len(lines[other]) >= len(held) and len(held & lines[other]) >= CONTAINED * len(held)
+            for other in others
+        ):
+            found.add(path)
+    return found
+
+
+def _spare(count: int) -> int:
+    """How many of so many lines may be missing in a file that holds the rest."""
+    return count - math.ceil(CONTAINED * count)
 
 
 def _line_set(text: str) -> frozenset[str]:
