@@ -25,11 +25,12 @@ from codegen_lsp import __version__
 from codegen_lsp.cli.complete import summary
 from codegen_lsp.cli.state import PROGRAM, workspace_of
 from codegen_lsp.completer import Completer
+from codegen_lsp.completion.calibration import Calibration, calibration_of, calibrations
 from codegen_lsp.config.home import home, settings_file
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.config.sources import WORKSPACE_FILE, Resolved
 from codegen_lsp.engines import hardware
-from codegen_lsp.errors import CodegenError
+from codegen_lsp.errors import CodegenError, SettingsError
 from codegen_lsp.models.store import damaged, find_model, verify
 
 __all__ = ["Row", "Status", "examine"]
@@ -211,6 +212,28 @@ def _completion(case: Case) -> Iterator[Row]:
     yield Row("completion", Status.OK, text)
 
 
+def _gate(case: Case) -> Iterator[Row]:
+    try:
+        model = find_model(case.settings.model, home()).manifest.name
+    except CodegenError:  # a row of its own says so
+        return
+    try:
+        found, others = calibration_of(model), sorted(set(calibrations()) - {model})
+    except SettingsError as error:
+        detail = f"{error.message}; the built-in weights are used"
+        yield Row("gate", Status.WARN, detail, error.mend or "")
+        return
+    detail = "built-in weights" if found is None else _calibrated(model, found)
+    if others:
+        detail += f"; calibrated as well: {', '.join(others)}"
+    yield Row("gate", Status.OK, detail)
+
+
+def _calibrated(model: str, found: Calibration) -> str:
+    of = f" of {', '.join(found.repositories)}" if found.repositories else ""
+    return f"calibrated for {model} on {found.points} suggestions{of}, {found.fitted}"
+
+
 def _editors(_: Case) -> Iterator[Row]:
     found: list[str] = []
     for name, command in EDITORS.items():
@@ -265,6 +288,7 @@ CHECKS: Sequence[Callable[[Case], Iterator[Row]]] = (
     _home,
     _store,
     _model,
+    _gate,
     _editors,
 )
 """In the order in which they are shown."""

@@ -94,13 +94,14 @@ def drop_last_repetition(draft: Draft) -> Draft:
 def fit_blanks(draft: Draft) -> Draft:
     """No second blank after one before the cursor, and none at the end of a line.
 
-    Nor before a blank or a closer; before anything else that follows, one may be needed.
+    Behind two, columns are being aligned. Nor is there one before a blank or a closer; before
+    anything else that follows, one may be needed.
     """
     place, text = draft.place, draft.text
     follows = place.tail[:1]
     if place.lexed.string and follows == place.lexed.inside:
         return draft  # blanks in a string are its own
-    if place.head[-1:].isspace() and not place.blank:
+    if place.head[-1:].isspace() and not place.head[-2:].isspace():
         text = text.lstrip(" \t")
     opens_string = follows in place.syntax.strings and not place.lexed.string
     closes = follows in ")]},;:" or (place.closing_tail and not opens_string)

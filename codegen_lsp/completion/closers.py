@@ -78,7 +78,8 @@ def _replaced(draft: Draft, tail: str) -> Draft:
         count = len(tail)
     # What ends the same in both need not be replaced.
     while count and count == len(tail) and text.endswith(tail[-1]):
-        text, tail, count = text[:-1], tail[:-1], count - 1
+        blanks = "" if draft.place.lexed.string else " \t"  # those in a string are its own
+        text, tail, count = text[:-1].rstrip(blanks), tail[:-1], count - 1
     return replace(draft, text=text, replaced=count)
 
 

@@ -7,12 +7,14 @@ know documents or the order of jobs.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from dataclasses import dataclass, field
 
 from codegen_lsp.completion.budget import Plan
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.stopping import Answer, End, Stopper
+from codegen_lsp.completion.worker import Worker
 from codegen_lsp.prompts.causal import PreparedPrompt
 from codegen_lsp.types import GenerationRequest, Piece, Prompt
 
@@ -42,8 +44,12 @@ class Generated:
         return sum(known) / len(known) if known else None
 
 
-async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> Generated:
+async def generate(
+    model: LoadedModel, prepared: PreparedPrompt, plan: Plan, worker: Worker
+) -> Generated:
     """The answer to a prompt; with healing where that works out, else without.
+
+    Whether it is whole is decided by *worker* where a line ends, because that takes parsing.
 
     :raises GenerationError: the engine failed.
     """
@@ -52,7 +58,7 @@ async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> 
     while rest:
         first = model.tokenizer.continuations(rest)
         request = _request(model, prepared, plan, prompt, first)
-        step = await _generate(model, request, rest, plan, started)
+        step = await _generate(model, request, rest, plan, started, worker)
         if isinstance(step, Generated):
             return step
         if not step.tokens:  # the engine does not choose what it was asked to
@@ -62,7 +68,7 @@ async def generate(model: LoadedModel, prepared: PreparedPrompt, plan: Plan) -> 
         prompt = Prompt(prompt.stable, (*prompt.tail, *step.tokens))
         rest = step.rest
     request = _request(model, prepared, plan, prompt)
-    plain = await _generate(model, request, "", plan, started)
+    plain = await _generate(model, request, "", plan, started, worker)
     assert isinstance(plain, Generated)  # noqa: S101 - nothing was asked for that can be missed
     return plain
 
@@ -99,7 +105,12 @@ class _Missed:
 
 
 async def _generate(
-    model: LoadedModel, request: GenerationRequest, rest: str, plan: Plan, started: float
+    model: LoadedModel,
+    request: GenerationRequest,
+    rest: str,
+    plan: Plan,
+    started: float,
+    worker: Worker,
 ) -> Generated | _Missed:
     """Generate an answer that is to begin with *rest*, which is no part of the result."""
     stopper, decoder = Stopper(plan), model.tokenizer.stream()
@@ -116,11 +127,19 @@ async def _generate(
                 said.append(token.id)
                 rest, piece = rest[len(piece) :], piece[len(rest) :]
             result.pieces.append(Piece(piece, token.log_prob))
-            if piece and stopper.push(piece):
+            if piece and await _push(stopper, piece, worker):
                 break
     if rest:
         return _Missed((), rest)
-    stopper.push(decoder.flush())
+    await _push(stopper, decoder.flush(), worker)
     ran_out = result.new_tokens >= request.max_new_tokens
-    result.answer = stopper.finish(End.CUT if ran_out else End.WHOLE)
+    end = End.CUT if ran_out else End.WHOLE
+    result.answer = await worker.run(functools.partial(stopper.finish, end))
     return result
+
+
+async def _push(stopper: Stopper, piece: str, worker: Worker) -> bool:
+    """Whether the answer is whole with *piece*; a line's end is judged on another thread."""
+    if "\n" not in piece:
+        return stopper.push(piece)
+    return await worker.run(functools.partial(stopper.push, piece))

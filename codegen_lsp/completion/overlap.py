@@ -26,14 +26,18 @@ _LONG: Final = 10
 _IMPORT: Final = re.compile(r"(?:#\s*include|import|from|use|using|require)\b")
 """What a line begins with that stands among others like it."""
 
-_LITERAL: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|\b\d\w*(?:\.\w+)?")
+_LITERAL: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"?|'(?:\\.|[^'\\])*'?|\b\d\w*(?:\.\w+)?|\d+")
+"""Literals, and numbers in names."""
+
+_WORD: Final = re.compile(r"\w+")
 
 
 def same_line(line: str, other: str, above: str = "") -> bool:
     """Whether *line* says what *other* says: the same, or so nearly that it repeats it.
 
-    Rows of a table are alike without repeating each other: lines that differ only in a literal,
-    imports, and lines that go on with a series to which the line *above* belongs as well.
+    Rows of a table are alike without repeating each other: lines that differ only in a literal or
+    in more than one word, imports, and lines that go on with a series to which the line *above*
+    belongs as well.
     """
     equally_deep = width(line) == width(other)
     line, other = line.strip(), other.strip()
@@ -43,9 +47,16 @@ def same_line(line: str, other: str, above: str = "") -> bool:
         return True
     if min(len(line), len(other)) < _LONG or _LITERAL.sub("0", line) == _LITERAL.sub("0", other):
         return False
-    if _IMPORT.match(line):
+    if _IMPORT.match(line) or not _one_word_apart(line, other):
         return False
     return _alike(line, other, _SIMILARITY) and not _alike(above.strip(), other, _SERIES)
+
+
+def _one_word_apart(line: str, other: str) -> bool:
+    """Whether lines have the same words but for one at most."""
+    words, others = _WORD.findall(line), _WORD.findall(other)
+    same = len(words) == len(others)
+    return same and sum(one != two for one, two in zip(words, others, strict=True)) <= 1
 
 
 def _alike(line: str, other: str, least: float) -> bool:

@@ -15,6 +15,7 @@ import warnings
 from typing import Final
 
 from codegen_lsp.completion.place import width
+from codegen_lsp.syntax import patience
 
 __all__ = ["Fit", "breaks_python", "fits", "has_room"]
 
@@ -123,6 +124,7 @@ def _unreadable(before: str, after: str) -> bool:
 
 
 def _judge(code: str) -> Fit:
+    patience.check()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -22,10 +22,13 @@ from codegen_lsp.completion.memory import Memory
 from codegen_lsp.completion.model import LoadedModel, ModelSlot, OpenModel, open_model
 from codegen_lsp.completion.place import place_of
 from codegen_lsp.completion.scheduler import Scheduler
+from codegen_lsp.completion.sources import sources_for
+from codegen_lsp.completion.worker import Worker
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.context.collect import collect
 from codegen_lsp.context.outbound import scrubbed
 from codegen_lsp.context.privacy import is_secret_file
+from codegen_lsp.context.uris import path_of
 from codegen_lsp.context.window import cut_window, to_line_end
 from codegen_lsp.errors import DocumentError
 from codegen_lsp.prompts.causal import PreparedPrompt
@@ -80,6 +83,9 @@ class Neighbours(Protocol):
 class _Job:
     """What is known when the engine is to begin."""
 
+    settings: Settings
+    """Those that held when the engine was free, whatever they are by now."""
+
     context: CompletionContext
     plan: Plan
     prepared: PreparedPrompt
@@ -111,6 +117,9 @@ class CompletionService:
         self._neighbours = neighbours
         self._slot = ModelSlot(settings, open_model)
         self._scheduler = Scheduler()
+        self._worker = Worker()
+        self._searcher = Worker(thorough=True)
+        """Another one: files may be on a network, which answers late or never."""
         self._memory = Memory()
         self._stable: tuple[int, ...] | None = None
         """The stable part of the prompt the engine read last."""
@@ -144,12 +153,18 @@ class CompletionService:
 
         The end-of-text token that begins a document is not shown: it says nothing of the query.
 
+        :raises DocumentError: it is a secret file and the model is remote: nothing would be sent.
         :raises CodegenError: as for :meth:`complete`.
         """
         _check(query)
+        settings = self._settings
         model = await self._slot.get()
-        context = await self._context(query, model, self._settings.max_new_tokens)
-        prepared = self._prepare(context, model, self._settings.max_new_tokens)
+        if model.engine.info.remote and _secret(query):
+            raise DocumentError(
+                "nothing of this file is sent to a server, for its name is one of secrets",
+                mend="choose a local model, or another file",
+            )
+        _, _, prepared = await self._prepared(query, model, settings)
         ids = (*(prepared.unhealed or prepared.prompt).tokens, *prepared.answer_prefix)
         return model.tokenizer.render(ids[ids[0] == model.tokenizer.eos_id :])
 
@@ -170,6 +185,8 @@ class CompletionService:
         """Cancel what runs and free the model. Idempotent."""
         await self._scheduler.close()
         await self._slot.close()
+        self._worker.close()
+        self._searcher.close()
         self._memory.clear()
 
     def _wanted(self, query: CompletionQuery) -> bool:
@@ -183,34 +200,20 @@ class CompletionService:
         """Compute an answer; called when the engine is free."""
         warm = self._slot.ready
         model = await self._slot.get()
-        if model.engine.info.remote and is_secret_file(query.snapshot.uri):
+        if model.engine.info.remote and _secret(query):
             return None
         job = await self._job(query, model, started, warm=warm)
-        generated = await generate(model, job.prepared, job.plan)
+        generated = await generate(model, job.prepared, job.plan, self._worker)
         answer = generated.answer
         draft = Draft(answer.text, job.plan, job.context, answer.end)
-        shown = self._gated(draft, generated.pieces, job)
+        weights = await self._weights_of(model.name)
+        shown = await self._worker.run(lambda: _gated(draft, generated.pieces, job, weights))
         return None if shown is None else _completion(query, job, generated, shown, started)
 
-    def _gated(self, draft: Draft, said: Sequence[Piece], job: _Job) -> _Shown | None:
-        """As much of the tidied answer as is likely enough; all of it where the user asked."""
-        tidied = tidy(draft)
-        pieces = () if tidied is None else align(said, tidied.text)
-        if tidied is None or not pieces:
-            return None if tidied is None else _Shown(tidied, (), None)
-        asked = job.plan.trigger is Trigger.INVOKED
-        weights = self._weights_of(job.model.name)
-        part = select(pieces, LIMITS["eager" if asked else self._settings.suggestions], weights)
-        if part is not None and part.text != tidied.text:
-            # What is left may close other brackets, or begin a block that now has no body.
-            tidied = tidy(draft.to(part.text), STEPS if part.ends_line else PART_STEPS)
-        if part is None or tidied is None:
-            return None
-        return _Shown(tidied, align(part.pieces, tidied.text), confidence(part, weights))
-
-    def _weights_of(self, model: str) -> Sequence[float]:
+    async def _weights_of(self, model: str) -> Sequence[float]:
+        """The gate's weights for *model*, which a file may hold."""
         if self._weights is None or self._weights[0] != model:
-            self._weights = model, weights_for(model)
+            self._weights = model, await self._worker.run(lambda: weights_for(model))
         return self._weights[1]
 
     async def _job(
@@ -218,32 +221,45 @@ class CompletionService:
     ) -> _Job:
         """Everything the engine is to be given, made when it is free for it."""
         queued_ms = (time.monotonic() - started) * 1000
-        context = await self._context(query, model, self._settings.max_new_tokens)
-        planned = plan(place_of(context), query.trigger, self._settings)
-        # Room for the longest answer whatever is planned, so that the prompt begins at one place.
-        prepared = self._prepare(context, model, self._settings.max_new_tokens)
+        settings = self._settings
+        context, planned, prepared = await self._prepared(query, model, settings)
         stable = prepared.prompt.stable
         # Where nothing is stable, all of the prompt is read anew.
         warm = warm and stable != () and stable == self._stable
         source = Source.WARM if warm else Source.COLD
         self._stable = stable
-        return _Job(context, planned, prepared, model, source, queued_ms)
+        return _Job(settings, context, planned, prepared, model, source, queued_ms)
 
-    async def _context(
-        self, query: CompletionQuery, model: LoadedModel, max_tokens: int
-    ) -> CompletionContext:
-        size = CHARACTERS_PER_TOKEN * _budget(model, max_tokens)
-        snippets = await self._snippets(query, size // SNIPPETS_SHARE)
-        header = "header" in self._settings.context_sources
-        return collect(query.snapshot, query.offset, size, snippets=snippets, header=header)
+    async def _prepared(
+        self, query: CompletionQuery, model: LoadedModel, settings: Settings
+    ) -> tuple[CompletionContext, Plan, PreparedPrompt]:
+        """What is around the cursor, what is asked for there, and the prompt that says so."""
+        # Room for the longest answer whatever is planned, so that the prompt begins at one place.
+        budget = _budget(model, settings.max_new_tokens)
+        size = CHARACTERS_PER_TOKEN * budget
+        sources = sources_for(model.name, settings)
+        snippets = await self._snippets(query, sources, size // SNIPPETS_SHARE)
+        header = "header" in sources
 
-    async def _snippets(self, query: CompletionQuery, limit: int) -> tuple[Snippet, ...]:
+        def prepare() -> tuple[CompletionContext, Plan, PreparedPrompt]:
+            context = collect(query.snapshot, query.offset, size, snippets=snippets, header=header)
+            planned = plan(place_of(context), query.trigger, settings)
+            # What leaves this machine has no secrets in it.
+            said = scrubbed(context) if model.engine.info.remote else context
+            return context, planned, model.family.prepare(said, model.tokenizer, budget)
+
+        return await self._worker.run(prepare)
+
+    async def _snippets(
+        self, query: CompletionQuery, sources: Collection[str], limit: int
+    ) -> tuple[Snippet, ...]:
         """Code from elsewhere, found on a thread; none where that takes too long or fails."""
-        sources = [name for name in self._settings.context_sources if name != "header"]
-        if self._neighbours is None or not sources:
+        wanted = [name for name in sources if name != "header"]
+        neighbours = self._neighbours
+        if neighbours is None or not wanted:
             return ()
-        self._neighbours.prepare(query)
-        search = asyncio.to_thread(self._neighbours.snippets, query, sources, limit)
+        neighbours.prepare(query)
+        search = self._searcher.run(lambda: neighbours.snippets(query, wanted, limit))
         try:
             return await asyncio.wait_for(search, SNIPPETS_SECONDS)
         except TimeoutError:
@@ -253,13 +269,23 @@ class CompletionService:
             logger.debug("looking for snippets", exc_info=error)
         return ()
 
-    def _prepare(
-        self, context: CompletionContext, model: LoadedModel, max_tokens: int
-    ) -> PreparedPrompt:
-        """The prompt; what leaves this machine has no secrets in it."""
-        if model.engine.info.remote:
-            context = scrubbed(context)
-        return model.family.prepare(context, model.tokenizer, _budget(model, max_tokens))
+
+def _gated(
+    draft: Draft, said: Sequence[Piece], job: _Job, weights: Sequence[float]
+) -> _Shown | None:
+    """As much of the tidied answer as is likely enough; all of it where the user asked."""
+    tidied = tidy(draft)
+    pieces = () if tidied is None else align(said, tidied.text)
+    if tidied is None or not pieces:
+        return None if tidied is None else _Shown(tidied, (), None)
+    asked = job.plan.trigger is Trigger.INVOKED
+    part = select(pieces, LIMITS["eager" if asked else job.settings.suggestions], weights)
+    if part is not None and part.text != tidied.text:
+        # What is left may close other brackets, or begin a block that now has no body.
+        tidied = tidy(draft.to(part.text), STEPS if part.ends_line else PART_STEPS)
+    if part is None or tidied is None:
+        return None
+    return _Shown(tidied, align(part.pieces, tidied.text), confidence(part, weights))
 
 
 def _budget(model: LoadedModel, max_tokens: int) -> int:
@@ -274,6 +300,11 @@ def _budget(model: LoadedModel, max_tokens: int) -> int:
 def _tail(query: CompletionQuery) -> str:
     """What follows the cursor on its line, as far as it is looked at."""
     return cut_window(query.snapshot.text, query.offset, 0).suffix.partition("\n")[0]
+
+
+def _secret(query: CompletionQuery) -> bool:
+    uri = query.snapshot.uri
+    return is_secret_file(path_of(uri) or uri)
 
 
 def _check(query: CompletionQuery) -> None:

@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Settings"]
+__all__ = ["ContextSource", "Settings"]
+
+ContextSource = Literal["open", "imports", "definitions", "similar", "header"]
 
 Count = Annotated[int, Meta(ge=1, le=2048)]
 
@@ -58,16 +60,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     suggestions: Literal["eager", "balanced", "quiet"] = "balanced"
     """How sure a suggestion must be to be shown while typing."""
 
-    context_sources: tuple[Literal["open", "imports", "definitions", "similar", "header"], ...] = (
-        "open",
-        "imports",
-        "definitions",
-        "similar",
-        "header",
-    )
-    """What a prompt may hold beside the text around the cursor: code of open documents, of
-    imported modules, definitions of names near the cursor, similar code of the workspace, and the
-    document's own imports and enclosing signatures."""
+    context_sources: tuple[ContextSource, ...] | None = None
+    """What a prompt may hold beside the text around the cursor: similar code of open documents,
+    what imported modules offer, definitions of names near the cursor, similar code of the
+    workspace, and the document's own imports and enclosing signatures. ``None``: what pays for the
+    model."""
 
     disabled_languages: tuple[str, ...] = ()
     """LSP language identifiers in which nothing is offered automatically."""

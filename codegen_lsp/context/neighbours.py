@@ -7,7 +7,7 @@ nor tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,9 @@ MOST_PIECES: Final = 8
 
 LEAST_SCORE: Final = 0.04
 """A window that has less in common with the code before the cursor is not like it."""
+
+OPENED: Final = 1.2
+"""How much a match in an open document counts: it is what the user works with."""
 
 STRANGER: Final = 0.5
 """How much a match in another language counts."""
@@ -88,11 +91,7 @@ def choose(cursor: Cursor, library: Library, choice: Choice) -> tuple[Snippet, .
     page = cursor.page
     shown = _shown(page, cursor.offset, choice.limit)
     search = _Search(Scene(cursor, library), choice.sources, _query(cursor), shown)
-    rankings = {
-        origin: source(search)[:MOST_PIECES]
-        for origin, source in _SOURCES.items()
-        if origin in choice.sources
-    }
+    rankings = [source(search)[:MOST_PIECES] for source in _RANKINGS]
     around = contents(page.lines[shown.start : shown.stop])
     return pack(fuse(rankings), around, choice.limit)
 
@@ -116,18 +115,31 @@ def _query(cursor: Cursor) -> Query:
     return query_of(text, offset, index.rarity, (id(index), index.version))
 
 
-def _open(search: _Search) -> list[Piece]:
-    """Similar places in open and lately edited documents, and in distant parts of this one."""
+def _alike(search: _Search) -> list[Piece]:
+    """Places like the one before the cursor, best first; of equally good ones open ones first."""
+    found: list[tuple[Match, Origin]] = []
+    if Origin.OPEN in search.sources:
+        found += [(match, Origin.OPEN) for match in (*_own(search), *_open(search))]
+    if Origin.SIMILAR in search.sources:
+        found += [(match, Origin.SIMILAR) for match in _similar(search)]
+    ranked = sorted(found, key=lambda one: -one[0].score)
+    rows = ((match.page, tuple(rows_after(match)), origin) for match, origin in ranked)
+    return [Piece(page, lines, origin) for page, lines, origin in rows if lines]
+
+
+def _open(search: _Search) -> list[Match]:
+    """Similar places in open and lately edited documents."""
     library, language = search.scene.library, search.scene.cursor.page.language_id
     buffers = sorted(
         search.scene.buffers, key=lambda buffer: not akin(buffer.language_id, language)
     )
-    found = _own(search)
+    found: list[Match] = []
     for buffer in buffers[:MOST_BUFFERS]:
         page = library.of_buffer(buffer)
         if page is not None:
-            found += _matches(search, page, 1.0 if akin(page.language_id, language) else STRANGER)
-    return _pieces(found, Origin.OPEN)
+            factor = 1.0 if akin(page.language_id, language) else STRANGER
+            found += _matches(search, page, OPENED * factor)
+    return found
 
 
 def _own(search: _Search) -> list[Match]:
@@ -137,10 +149,10 @@ def _own(search: _Search) -> list[Match]:
         return []
 
     hidden = range(shown.start - FOLLOWING, shown.stop + LEAD)
-    return _matches(search, page, hidden=hidden)
+    return _matches(search, page, OPENED, hidden)
 
 
-def _similar(search: _Search) -> list[Piece]:
+def _similar(search: _Search) -> list[Match]:
     """Similar places in the files of the workspace that share most words."""
     cursor, library = search.scene.cursor, search.scene.library
     language = cursor.page.language_id
@@ -160,7 +172,7 @@ def _similar(search: _Search) -> list[Piece]:
         page = library.of_file(root, path)
         if page is not None:
             found += _matches(search, page)
-    return _pieces(found, Origin.SIMILAR)
+    return found
 
 
 def _matches(
@@ -171,16 +183,9 @@ def _matches(
     return [match for match in valued if match.score >= LEAST_SCORE]
 
 
-def _pieces(found: list[Match], origin: Origin) -> list[Piece]:
-    """Matches as pieces, best first; of equally good ones those found first."""
-    ranked = sorted(found, key=lambda match: -match.score)
-    rows = ((match.page, tuple(rows_after(match))) for match in ranked)
-    return [Piece(page, lines, origin) for page, lines in rows if lines]
-
-
-_SOURCES: Final[Mapping[Origin, Callable[[_Search], list[Piece]]]] = {
-    Origin.OPEN: _open,
-    Origin.IMPORTS: lambda search: imports(search.scene),
-    Origin.DEFINITIONS: lambda search: definitions(search.scene),
-    Origin.SIMILAR: _similar,
-}
+_RANKINGS: Final[Sequence[Callable[[_Search], list[Piece]]]] = (
+    _alike,
+    lambda search: definitions(search.scene) if Origin.DEFINITIONS in search.sources else [],
+    lambda search: imports(search.scene) if Origin.IMPORTS in search.sources else [],
+)
+"""What is compared within itself: similarities with similarities, distances with distances."""

@@ -30,26 +30,17 @@ FLATNESS: Final = 4
 """Of reciprocal rank fusion (Cormack et al. 2009, who rank thousands and take 60): with so few
 pieces the first of each source must count clearly more than its fourth."""
 
-SHARES: Final[Mapping[Origin, float]] = {
-    Origin.SIMILAR: 0.85,
-    Origin.OPEN: 0.5,
-    Origin.DEFINITIONS: 0.15,
-    Origin.IMPORTS: 0.1,
-}
-"""How much of the room a source may take before the others had theirs; in order of preference
-where ranks are equal."""
-
 WEIGHTS: Final[Mapping[Origin, float]] = {
     Origin.SIMILAR: 1.0,
-    Origin.OPEN: 0.9,
+    Origin.OPEN: 1.0,
     Origin.DEFINITIONS: 0.2,
     Origin.IMPORTS: 0.15,
 }
-"""What the first of each source is worth. To the bundled model code that follows similar code tells
-most; definitions and imports get the room that this leaves. Compare sources with
-``eval replay --set contextSources=...``."""
+"""What the first of a ranking is worth, by its source; in order of preference where worth is equal.
+Similar code, open or not, is one ranking. To the bundled model it tells most; definitions and
+imports get the room that it leaves."""
 
-_ORDER: Final = {origin: number for number, origin in enumerate(SHARES)}
+_ORDER: Final = {origin: number for number, origin in enumerate(WEIGHTS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +58,11 @@ class Piece:
     """Greater is better."""
 
 
-def fuse(rankings: Mapping[Origin, Sequence[Piece]]) -> list[Piece]:
+def fuse(rankings: Iterable[Sequence[Piece]]) -> list[Piece]:
     """The pieces of all rankings (best first), valued by reciprocal rank, best first."""
     valued = [
         replace(piece, worth=WEIGHTS[piece.origin] / (FLATNESS + rank))
-        for ranking in rankings.values()
+        for ranking in rankings
         for rank, piece in enumerate(ranking)
     ]
     return sorted(valued, key=_preference)
@@ -172,22 +163,14 @@ def _distinct(pieces: Iterable[Piece]) -> list[Piece]:
 
 
 def _fitting(pieces: Sequence[Piece], limit: int) -> list[Piece]:
-    """The best of *pieces* that fit: first no source more than its share, then what is left."""
-    room = limit
-    left = {origin: share * limit for origin, share in SHARES.items()}
-    taken: dict[int, Piece] = {}
-    for number, piece in enumerate(pieces):
-        cost = _cost(piece)
-        if cost <= min(room, left[piece.origin]):
-            left[piece.origin] -= cost
-            room -= cost
-            taken[number] = piece
-    for number, piece in enumerate(pieces):
-        shorter = None if number in taken else _shortened(piece, room)
+    """The best of *pieces* that fit, one that does not without its last lines."""
+    room, taken = limit, []
+    for piece in pieces:
+        shorter = _shortened(piece, room)
         if shorter is not None:
             room -= _cost(shorter)
-            taken[number] = shorter
-    return [taken[number] for number in sorted(taken)]
+            taken.append(shorter)
+    return taken
 
 
 def _shortened(piece: Piece, room: int) -> Piece | None:

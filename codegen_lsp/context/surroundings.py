@@ -56,6 +56,10 @@ class Surroundings:
         """A document was opened; *text* gives its text as it is."""
         self._made()[0].opened(uri, language_id, text)
 
+    def joined(self, uri: str, parts: Collection[str]) -> None:
+        """An open document consists of others, in which requests are made."""
+        self._made()[0].joined(uri, parts)
+
     def changed(self, uri: str) -> None:
         """A document was edited."""
         self._made()[0].changed(uri)
@@ -102,7 +106,8 @@ class Surroundings:
 
     def _update(self) -> None:
         """Have the folders read that are wanted now."""
-        wanted = self._folders if OF_FOLDERS & {*self._settings.context_sources} else ()
+        sources = self._settings.context_sources
+        wanted = self._folders if sources is None or OF_FOLDERS & {*sources} else ()
         if self._started and (wanted or self._parts is not None):
             _, workspace, neighbourhood = self._made()
             workspace.set_folders(wanted)

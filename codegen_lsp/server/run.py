@@ -33,6 +33,10 @@ __all__ = ["serve_connection", "serve_stdio", "serve_tcp"]
 
 logger = logging.getLogger(__name__)
 
+SWITCH_SECONDS = 0.001
+"""How long a thread may keep the event loop waiting for the interpreter; Python's own 5 ms, several
+times over, would be felt between two keys."""
+
 EXIT_SECONDS = 5.0
 """How long the process may take to end after its last connection."""
 
@@ -58,6 +62,7 @@ def serve_stdio(
     outlet = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    sys.setswitchinterval(SWITCH_SECONDS)
     set_up_logging(debug=debug)
 
     async def serve() -> int:
@@ -89,6 +94,7 @@ def serve_tcp(
     :raises UsageError: nothing can listen on that address.
     :returns: the exit code, 0.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     set_up_logging(debug=debug)
     factory = service_factory or SharedModels().service
     with contextlib.suppress(KeyboardInterrupt):

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from codegen_lsp.syntax import patience
+
 if TYPE_CHECKING:
     from tree_sitter import Language, Node, Parser, Point, Query
 
@@ -120,7 +122,10 @@ def parse(text: str, language_id: str) -> Parsed | None:
 
     ``None`` where there is no grammar, and for a text that is no code: parsing takes about 100 ms
     per megabyte of code, and is given up where it takes many times that.
+
+    :raises GivenUp: nobody waits for the result any more (:mod:`patience`).
     """
+    patience.check()
     grammar = grammar_of(text, language_id)
     parser = _parser(grammar)
     if parser is None or _hopeless(text):
@@ -138,12 +143,13 @@ def parse(text: str, language_id: str) -> Parsed | None:
     def give_up(_offset: int, _has_error: bool) -> bool:
         nonlocal left
         left -= 1
-        return left < 0
+        return left < 0 or patience.given_up()
 
     try:
         tree = parser.parse(read, progress_callback=give_up)
     except ValueError:  # given up
         parser.reset()
+        patience.check()
         return None
     return Parsed(text, grammar, tree.root_node)
 

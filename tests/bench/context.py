@@ -1,6 +1,7 @@
 """What it costs a request to collect code of other documents, in a large repository.
 
-    python -m tests.bench.context FOLDER [--files 5000] [--places 100] [--keys 40] [--json]
+    python -m tests.bench.context FOLDER [--files 5000] [--places 100] [--keys 40]
+        [--sources NAMES] [--json]
 
 Indexes the source files below FOLDER (the first so many, in the order of their paths), opens ten of
 them as an editor would, and asks at random places. *fresh, first visit* reads files and their words
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from codegen_lsp.completion.sources import PAYING
 from codegen_lsp.context.buffers import Buffers
 from codegen_lsp.context.facts import facts_of
 from codegen_lsp.context.files import Stamp, is_source, read_source, walk
@@ -29,9 +31,11 @@ from codegen_lsp.context.ignoring import Ignore
 from codegen_lsp.context.index import Index
 from codegen_lsp.context.neighbourhood import Neighbourhood
 from codegen_lsp.syntax.languages import language_of
-from codegen_lsp.types import CompletionQuery, Origin, Snapshot
+from codegen_lsp.types import CompletionQuery, Snapshot
 
-SOURCES = tuple(origin.value for origin in Origin)
+SOURCES = ",".join(name for name in PAYING["codegen-6M-mono"] if name != "header")
+"""Those of the bundled model."""
+
 LIMIT = 2400
 """Characters of snippets: a quarter of a prompt of 2,048 tokens."""
 
@@ -92,7 +96,14 @@ def places(texts: Mapping[str, str], count: int, keys: int) -> Iterator[tuple[st
         yield path, chance.randrange(500, len(texts[path]) - keys)
 
 
-def measure(root: Path, texts: Mapping[str, str], index: Index, count: int, keys: int) -> list[Row]:
+def measure(
+    root: Path,
+    texts: Mapping[str, str],
+    index: Index,
+    sources: Sequence[str],
+    count: int,
+    keys: int,
+) -> list[Row]:
     """Ask at *count* places, with *keys* keystrokes at each."""
     buffers = Buffers()
     for path in sorted(texts)[:: max(1, len(texts) // OPEN)]:
@@ -105,7 +116,7 @@ def measure(root: Path, texts: Mapping[str, str], index: Index, count: int, keys
         query = CompletionQuery(snapshot, offset)
         started = time.perf_counter()
         neighbourhood.prepare(query)
-        neighbourhood.snippets(query, SOURCES, LIMIT)
+        neighbourhood.snippets(query, sources, LIMIT)
         return time.perf_counter() - started
 
     ask(*next(places(texts, 1, keys)))  # imports modules and opens grammars
@@ -135,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--files", type=int, default=5000)
     parser.add_argument("--places", type=int, default=100)
     parser.add_argument("--keys", type=int, default=40)
+    parser.add_argument("--sources", default=SOURCES, help="with commas")
     parser.add_argument("--json", action="store_true", dest="as_json")
     given = parser.parse_args(arguments)
     root = given.folder.resolve()
@@ -148,7 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not any(len(text) > 2000 for text in texts.values()):
         print("no source file is long enough to type in", file=sys.stderr)
         return 1
-    rows = measure(root, texts, index, given.places, given.keys)
+    sources = given.sources.split(",")
+    rows = measure(root, texts, index, sources, given.places, given.keys)
     print("| requests | count | median ms | p95 ms |\n|---|---|---|---|")
     for one in rows:
         print(f"| {one.requests} | {one.count} | {one.median_ms} | {one.p95_ms} |")

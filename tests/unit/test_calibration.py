@@ -10,12 +10,17 @@ import msgspec
 import numpy as np
 import pytest
 
+from codegen_lsp.cli import checks
+from codegen_lsp.cli.checks import Case, Row, Status
 from codegen_lsp.completion.calibration import (
     Calibration,
+    _write,
     save_calibration,
     weights_for,
 )
 from codegen_lsp.completion.gate import FEATURES, WEIGHTS
+from codegen_lsp.config.settings import Settings
+from codegen_lsp.config.sources import Resolved
 from codegen_lsp.errors import SettingsError, UsageError
 from codegen_lsp.evaluation.replay.calibrate import (
     calibrate,
@@ -24,6 +29,7 @@ from codegen_lsp.evaluation.replay.calibrate import (
     quality_of,
 )
 from codegen_lsp.evaluation.replay.results import Answer, Point, Scores
+from codegen_lsp.models.store import find_model
 
 
 def suggestions(count: int, repositories: int = 4) -> list[Answer]:
@@ -123,7 +129,12 @@ def test_kept_by_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"features": ("other",)}, {"weights": (1.0,)}, {"features": (*FEATURES, "new")}],
+    [
+        {"features": ("other",)},
+        {"weights": (1.0,)},
+        {"features": (*FEATURES, "new")},
+        {"weights": (math.inf,) * len(FEATURES)},
+    ],
 )
 def test_another_versions_are_not_used(changes: dict[str, object], tmp_path: Path) -> None:
     """What was weighed may change; what was fitted to something else is left alone."""
@@ -151,3 +162,66 @@ def test_of_one_model() -> None:
     for answers in ([second], [*named, msgspec.structs.replace(second, data={"model": "b"})]):
         with pytest.raises(UsageError, match="models cannot be calibrated with; replay with one"):
             model_of(answers)
+
+
+def test_what_cannot_replace_the_file_leaves_nothing(tmp_path: Path) -> None:
+    """Neither half of a file nor another one beside it."""
+    path = tmp_path / "calibration.json"
+    path.mkdir()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        save_calibration("a", calibration(), path)
+    with pytest.raises(SettingsError, match="cannot be written"):
+        _write(b"{}", path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def doctor_says(monkeypatch: pytest.MonkeyPatch, folder: Path, model: str = "bundled") -> list[Row]:
+    """The doctor's rows about the gate, with *folder* as home."""
+    monkeypatch.setenv("CODEGEN_LSP_HOME", str(folder))
+    return list(checks._gate(Case(folder, Resolved(Settings(model=model), ()))))
+
+
+def test_the_doctor_names_what_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """For which model, when and on what; or that nothing was learned here."""
+    name = find_model("bundled", tmp_path).manifest.name
+    path = tmp_path / "calibration.json"
+    assert doctor_says(monkeypatch, tmp_path) == [Row("gate", Status.OK, "built-in weights")]
+    save_calibration("other", calibration(), path)
+    [row] = doctor_says(monkeypatch, tmp_path)
+    assert (row.status, row.detail) == (
+        Status.OK,
+        "built-in weights; calibrated as well: other",
+    )
+    save_calibration(name, calibration(repositories=("flask", "click")), path)
+    [row] = doctor_says(monkeypatch, tmp_path)
+    assert row.status is Status.OK
+    assert row.detail == (
+        f"calibrated for {name} on 100 suggestions of flask, click, 2026-01-01"
+        "; calibrated as well: other"
+    )
+    assert doctor_says(monkeypatch, tmp_path, "no-such-model") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "mend"),
+    [
+        ("{", "is no calibration", "delete it"),
+        (
+            '{"%s": {"features": [], "weights": [], "points": 1, "fitted": ""}}',
+            "of another",
+            "agai",
+        ),
+    ],
+)
+def test_the_doctor_warns_of_damage(
+    text: str, said: str, mend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One line, with how to mend it and what is used meanwhile."""
+    name = find_model("bundled", tmp_path).manifest.name
+    (tmp_path / "calibration.json").write_text(text.replace("%s", name), encoding="utf-8")
+    [row] = doctor_says(monkeypatch, tmp_path)
+    assert row.status is Status.WARN
+    assert said in row.detail
+    assert row.detail.endswith("the built-in weights are used")
+    assert "\n" not in row.detail
+    assert mend in row.mend

@@ -157,6 +157,7 @@ PIECES = ["a", "bar", "return a", "\n", "    ", "(", ")", "]", '"', "}", ", ", "
 
 @given(st.sampled_from(CODES), st.lists(st.sampled_from(PIECES), max_size=14), st.sampled_from(End))
 @example("f(¦)", [")", "(", ")"], End.WHOLE)
+@example("f([¦])\n", ["]", "    ", ")"], End.WHOLE)
 def test_every_answer_fits(code: str, words: list[str], end: End) -> None:
     """Never blank; replaces only what is left of the line; tidying again changes nothing."""
     left = tidied(code, "".join(words), end=end)

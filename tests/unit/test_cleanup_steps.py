@@ -244,6 +244,7 @@ BLANKS = cases(
     ("go", "x := ¦+ y", "a ", "a "),
     ("c", "f(¦)", "a ", "a"),
     ("python", "    ¦", "  deeper", "  deeper"),
+    ("go", "name:  ¦", '   "x", ', '   "x",'),  # columns
 )
 
 

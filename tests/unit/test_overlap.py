@@ -12,7 +12,7 @@ from codegen_lsp.completion.overlap import overlap, same_line
     [
         ("  a", "  a", True),
         ("  a", "a", False),
-        ("return value_1", "return value_2", True),
+        ("return value_a", "return value_b", True),
         ("return first", "yield last()", False),
         ("a", "", False),
     ],
@@ -30,6 +30,8 @@ def test_same_line(line: str, other: str, same: bool) -> None:
         ("def_op('MATCH_KEYS', 33)", "def_op('MATCH_SEQ', 34)", "", False),
         ("  {0x0041, 0x0061},", "  {0x0042, 0x0062},", "", False),
         ("assertEquals(1, list.size());", "assertEquals(2, list.size());", "", False),
+        ("struct unformattable1 {};", "struct unformattable2 {};", "", False),
+        ("sum_ps += mm512_reduce_max_ps(a_ps);", "sum_pd += mm512_reduce_max_pd(a_pd);", "", False),
         # another of a series that was begun above
         ("self.post_install = None", "self.pre_install = None", "self.prep_install = None", False),
         ("self.second_name = None", "self.second_nome = None", "for a in b:", True),

@@ -18,19 +18,28 @@ def page(name: str, text: str) -> Page:
 
 
 def test_rankings_are_fused() -> None:
-    """Each source in its order, and the better source before the other of the same rank."""
+    """Each in its order, and the worthier source before the other of the same rank."""
     sheet = page("a.py", "\n".join(string.ascii_letters))
-    rankings = {
-        origin: [Piece(sheet, (10 * number + rank,), origin) for rank in range(2)]
+    rankings = [
+        [Piece(sheet, (10 * number + rank,), origin) for rank in range(2)]
         for number, origin in enumerate(Origin)
-    }
+    ]
     found = [(piece.rows[0] % 10, piece.origin) for piece in fuse(rankings)]
     for origin in Origin:
         assert [rank for rank, of in found if of is origin] == [0, 1]
     order = [origin for rank, origin in found if rank == 0]
     assert order == [origin for rank, origin in found if rank == 1]
-    assert order == sorted(Origin, key=lambda origin: -WEIGHTS[origin])
+    assert [WEIGHTS[origin] for origin in order] == sorted(WEIGHTS.values(), reverse=True)
     assert found[0] == (0, Origin.SIMILAR)
+
+
+def test_what_definitions_say_comes_after_what_is_alike() -> None:
+    """To the last of the similar places: the model learns more from those."""
+    sheet = page("a.py", "\n".join(f"name_{number} = 1" for number in range(40)))
+    alike = [Piece(sheet, (2 * row,), Origin.SIMILAR) for row in range(8)]
+    others = [[Piece(sheet, (30,), Origin.DEFINITIONS)], [Piece(sheet, (32,), Origin.IMPORTS)]]
+    order = [piece.origin for piece in fuse([*others, alike])]
+    assert order == [Origin.SIMILAR] * 8 + [Origin.DEFINITIONS, Origin.IMPORTS]
 
 
 LINES = st.lists(
@@ -50,7 +59,7 @@ def pieces(draw: st.DrawFn) -> list[Piece]:
             sheet = draw(st.sampled_from(pages))
             rows = draw(st.sets(st.integers(0, len(sheet.lines) - 1), min_size=1, max_size=30))
             rankings.setdefault(origin, []).append(Piece(sheet, tuple(sorted(rows)), origin))
-    return fuse(rankings)
+    return fuse([*rankings.values()])
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -77,7 +86,7 @@ def test_no_line_is_shown_twice(data: st.DataObject) -> None:
         for origin in Origin
         for start, length in [(data.draw(st.integers(0, 50)), data.draw(st.integers(1, 30)))]
     ]
-    snippets = pack(fuse({piece.origin: [piece] for piece in found}), frozenset(), 100_000)
+    snippets = pack(fuse([[piece] for piece in found]), frozenset(), 100_000)
     lines = [line for snippet in snippets for line in snippet.text.splitlines()]
     assert len(lines) == len(set(lines))
     best = max(found, key=lambda piece: len(piece.rows))
@@ -106,19 +115,8 @@ def test_a_copy_of_what_is_shown_is_left_out() -> None:
     better = Piece(page("b.py", text), tuple(range(10)), Origin.SIMILAR)
     deeper = page("a.py", text.replace("name", "    name"))
     copies = [Piece(deeper, tuple(range(9)), Origin.OPEN)]
-    [snippet] = pack(fuse({Origin.SIMILAR: [better], Origin.OPEN: copies}), frozenset(), 10_000)
+    [snippet] = pack(fuse([[better], copies]), frozenset(), 10_000)
     assert snippet.path == "b.py"
-
-
-def test_a_source_leaves_room_for_the_others() -> None:
-    """While others have something to show; else it takes what is left."""
-    sheets = [page(f"{i}.py", "\n".join(f"n{i}_{j} = {j}" for j in range(20))) for i in range(9)]
-    many = [Piece(sheet, tuple(range(20)), Origin.DEFINITIONS) for sheet in sheets[1:]]
-    one = Piece(sheets[0], tuple(range(20)), Origin.SIMILAR)
-    alone = pack(fuse({Origin.DEFINITIONS: many}), frozenset(), 1200)
-    both = pack([*fuse({Origin.DEFINITIONS: many}), one], frozenset(), 1200)
-    assert len(alone) >= 5
-    assert Origin.SIMILAR in {snippet.origin for snippet in both}
 
 
 def test_what_does_not_fit_is_shortened() -> None:

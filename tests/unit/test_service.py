@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codegen_lsp.completion import parsing, stopping
+from codegen_lsp.completion import service as service_module
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.scheduler import Superseded
 from codegen_lsp.completion.service import CompletionService
@@ -16,6 +19,7 @@ from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.scripted import ScriptedEngine
 from codegen_lsp.errors import DocumentError, GenerationError, ModelDamagedError
 from codegen_lsp.prompts.families import FAMILIES
+from codegen_lsp.syntax import grammars
 from codegen_lsp.types import (
     Completion,
     CompletionQuery,
@@ -318,3 +322,39 @@ async def _once(query: CompletionQuery, said: str) -> Completion | None:
         return await service.complete(query)
     finally:
         await service.close()
+
+
+@pytest.mark.parametrize("language", ["python", "javascript", "markdown"])
+async def test_nothing_is_parsed_on_the_event_loop(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a text is cut, stopped and tidied by runs on another thread, from first to last."""
+    threads: dict[str, set[int]] = {}
+
+    def watch(module: object, name: str) -> None:
+        whole = getattr(module, name)
+
+        def noted(*given: object, **named: object) -> object:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return whole(*given, **named)
+
+        monkeypatch.setattr(module, name, noted)
+
+    for module, name in (
+        (grammars, "parse"),
+        (parsing, "_judge"),
+        (stopping, "same_line"),
+        (service_module, "collect"),
+        (service_module, "tidy"),
+        (service_module, "weights_for"),
+    ):
+        watch(module, name)
+    code = "class A {\n  f() {\n    ¦\n\n  }\n}\n"
+    said = "if (a) {\n      b();\n    }\n    c();\n"
+    if language == "python":
+        code, said = "def f(a):\n    ¦\n\n\ng()\n", "if a:\n        b()\n    c()\n"
+    service = saying(said)
+    assert await service.complete(query_at(code, ASKED, language=language)) is not None
+    assert {"collect", "tidy", "weights_for", "parse", "same_line"} <= set(threads)
+    assert threading.get_ident() not in set().union(*threads.values())
+    await service.close()

@@ -183,3 +183,27 @@ async def test_files_that_keep_secrets_stay_on_this_machine(remote: bool) -> Non
     completion = await made(engine).complete(query)
     assert (completion is None) is remote
     assert len(engine.requests) == (0 if remote else 1)
+
+
+async def test_a_search_that_hangs_is_not_begun_again() -> None:
+    """A folder on a dead network costs each answer its wait, and one thread in all."""
+    held = threading.Event()
+
+    class Hanging(Neighbours):
+        def snippets(
+            self, query: CompletionQuery, sources: Collection[str], limit: int
+        ) -> tuple[Snippet, ...]:
+            self.asked.append((query.snapshot.uri, sources, limit))
+            held.wait(5)
+            return (SNIPPET,)
+
+    engine, neighbours = engine_saying("return self\n"), Hanging()
+    service = made(engine, neighbours=neighbours)
+    for letter in "abc":
+        assert await service.complete(query_at(f"def {letter}(self):\n    ¦\n")) is not None
+        assert "helper" not in prompt_of(engine)
+    assert len(neighbours.asked) == 1
+    held.set()
+    assert await service.complete(query_at("def d(self):\n    ¦\n")) is not None
+    assert "helper" in prompt_of(engine)
+    await service.close()
