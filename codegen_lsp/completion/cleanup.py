@@ -138,7 +138,7 @@ STEPS: Final[tuple[Step, ...]] = (
 """In the order they are applied; each sees what the one before left."""
 
 PART_STEPS: Final = tuple(step for step in STEPS if step is not drop_broken)
-"""Those for the beginning of a line, which need not parse: it is to be gone on with."""
+"""Those for the beginning of the cursor's line, which need not parse: it is to be gone on with."""
 
 
 def tidy(draft: Draft, steps: Sequence[Step] = STEPS) -> Tidy | None:

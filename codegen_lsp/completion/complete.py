@@ -101,6 +101,11 @@ def _first_line(text: str) -> str:
     return text if end < 0 else text[:end].rstrip()
 
 
+def _begins_below(text: str) -> bool:
+    """Whether *text* begins with a line break."""
+    return "\n" in text[: len(text) - len(text.lstrip())]
+
+
 def _shorter(text: str) -> str:
     """*text* without its last line."""
     return text.rpartition("\n")[0].rstrip()
@@ -117,7 +122,9 @@ def _python(draft: Draft) -> str:
     """The longest beginning of an answer in Python that fits.
 
     Of several lines, one that parses in place; if there is none, and the code around the answer
-    is to blame, one that is not wrong; else the first line, if it is not wrong.
+    is to blame, one that is not wrong; else the first line, if it is not wrong. Behind a line break
+    the first line has to be whole as well: what it would only begin (a bracket, a block) is seldom
+    what is wanted, and leaves the document broken.
     """
     prefix, suffix = draft.context.prefix, draft.context.suffix[draft.replaced :]
     first = _first_line(draft.text)
@@ -132,6 +139,8 @@ def _python(draft: Draft) -> str:
         for text in several:
             if not _opens(draft, text) and not breaks_python(prefix, text, suffix):
                 return text
+    if _begins_below(first) and has_room(prefix, suffix):
+        return first if fits(prefix, first, suffix) in (Fit.WHOLE, Fit.UNKNOWN) else ""
     return "" if breaks_python(prefix, first, suffix) else first
 
 

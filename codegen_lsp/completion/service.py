@@ -282,7 +282,8 @@ def _gated(
     part = select(pieces, LIMITS["eager" if asked else job.settings.suggestions], weights)
     if part is not None and part.text != tidied.text:
         # What is left may close other brackets, or begin a block that now has no body.
-        tidied = tidy(draft.to(part.text), STEPS if part.ends_line else PART_STEPS)
+        goes_on = not part.ends_line and "\n" not in part.text
+        tidied = tidy(draft.to(part.text), PART_STEPS if goes_on else STEPS)
     if part is None or tidied is None:
         return None
     return _Shown(tidied, align(part.pieces, tidied.text), confidence(part, weights))

@@ -159,6 +159,21 @@ async def test_doubt(
         assert "".join(piece.text for piece in completion.pieces) == completion.text
 
 
+@pytest.mark.parametrize(
+    ("sure", "doubtful", "shown"),
+    [("return {", "self}", None), ("return self", ".client", "\n    return self")],
+)
+async def test_doubt_below_the_line(sure: str, doubtful: str, shown: str | None) -> None:
+    """A beginning that stands on a line of its own is shown only where it can stay."""
+    said = f"\n    {sure}"
+    count = len(TOKENIZER.encode(said))
+    engine = engine_saying(f"{said}{doubtful}\n", *(0.999,) * count, *(1e-6,) * 5)
+    completion = await made(engine, Settings()).complete(
+        query_at("def f(self):¦\n", Trigger.AUTOMATIC)
+    )
+    assert (None if completion is None else completion.text) == shown
+
+
 SECRET = "".join(("ghp_", "x9Q2", "mN7v", "Kp4T", "zR8w", "Lc3Y", "bH6d", "Fg1J", "sA5u", "eV0i"))
 HOLDS_SECRET = f'TOKEN = "{SECRET}"\n\n\ndef f(self):\n    ¦\n'
 
