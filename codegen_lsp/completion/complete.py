@@ -139,8 +139,8 @@ def _python(draft: Draft) -> str:
         for text in several:
             if not _opens(draft, text) and not breaks_python(prefix, text, suffix):
                 return text
-    if _begins_below(first) and has_room(prefix, suffix):
-        return first if fits(prefix, first, suffix) in (Fit.WHOLE, Fit.UNKNOWN) else ""
+    if _begins_below(first) and (_open(draft, first) or _opens(draft, first)):
+        return ""
     return "" if breaks_python(prefix, first, suffix) else first
 
 

@@ -68,7 +68,7 @@ def has_room(prefix: str, suffix: str) -> bool:
     above, _, head = before.rpartition("\n")
     tail, _, below = after.partition("\n")
     blanks = head[: len(head) - len(head.lstrip())]
-    lines = (head + tail, *(blanks + filling for filling in _FILLINGS))
+    lines = (head + tail, f"{head} pass", *(blanks + filling for filling in _FILLINGS))
     return any(_judge(f"{above}\n{line}\n{below}") is Fit.WHOLE for line in lines)
 
 

@@ -64,6 +64,8 @@ def test_fits(prefix: str, text: str, suffix: str, fit: Fit) -> None:
         ("def f():\n    try:\n        ", "\n    b()\n", False),
         ("def f(:\n    ", "\n", False),
         ("\0", "\n", False),
+        ("@decorated\ndef f(a):", "\n\nx = 1\n", True),
+        ("class A:\n    @decorated\n    def f(self):", "\n", True),
     ],
 )
 def test_has_room(prefix: str, suffix: str, room: bool) -> None:
