@@ -41,7 +41,7 @@ MATCHES: Final = 2
 """Places of one document, at most."""
 
 MOST_PIECES: Final = 8
-"""Of each source, at most."""
+"""Of each ranking, at most."""
 
 LEAST_SCORE: Final = 0.04
 """A window that has less in common with the code before the cursor is not like it."""
