@@ -3,9 +3,10 @@
 Knows what was measured to pay for which model. Does not know how code is found.
 
 The table is the outcome of ``eval replay`` and of the likelihood of hidden lines
-(``python -m tests.bench.sources``): a model of six million parameters predicts the next line worse
-with signatures of imported modules and definitions before it, and better with code that is like
-the code before the cursor. No larger model was measured: they are given everything.
+(``python -m tests.bench.sources``): a model of six million parameters predicts the next line
+better with code that is like the code before the cursor, and no better, rather worse, with
+definitions and signatures of imported modules before it. No larger model was measured: they are
+given everything.
 """
 
 from __future__ import annotations
