@@ -312,7 +312,6 @@ BROKEN = cases(
     ("python", "def f(a):\n    return ¦\n", "{", "{"),
     ("python", "def f():¦\n    x = = 1\n", "\n    return {", ""),
     ("python", "f(¦\n)\n", "\n    a,", "\n    a,"),
-    ("python", "@d\ndef f(a):¦\n\nx = 1\n", "\n    b(a)\n    if c:\n        d(", "\n    b(a)"),
     ("python", "def f(:\n    pass\n\ndef g():\n    ¦\n", "a()\n    b()", "a()\n    b()"),
     ("python", "def f():\n    ¦\n    x = = 1\n", "a()\n    b()", "a()\n    b()"),
     ("python", "def f():\n    ¦\n    x = = 1\n", "a()\n    b() c", "a()"),
