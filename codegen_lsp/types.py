@@ -209,6 +209,10 @@ class GenerationRequest:
     """Tokens the answer begins with that are given, not generated, and never yielded; for
     encoder-decoders, ignored by others."""
 
+    drafts: bool = False
+    """Whether the engine may guess tokens and check several at once. The answer is the same; tokens
+    that were guessed come without a probability. A wish, like the above."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -248,6 +252,9 @@ class Timings:
     """From the query to the completion."""
 
     prompt_tokens: int = 0
+    warm_tokens: int = 0
+    """Those of the prompt that had been read before."""
+
     new_tokens: int = 0
 
 

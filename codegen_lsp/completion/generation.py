@@ -12,13 +12,15 @@ import time
 from dataclasses import dataclass, field
 
 from codegen_lsp.completion.budget import Plan
+from codegen_lsp.completion.cache import Said
+from codegen_lsp.completion.flight import Saying
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.stopping import Answer, End, Stopper
 from codegen_lsp.completion.worker import Worker
 from codegen_lsp.prompts.causal import PreparedPrompt
 from codegen_lsp.types import GenerationRequest, Piece, Prompt
 
-__all__ = ["Generated", "generate"]
+__all__ = ["Generated", "generate", "said_already"]
 
 
 @dataclass(slots=True)
@@ -31,6 +33,12 @@ class Generated:
     """One for each token; the answer is the beginning of their texts."""
 
     first_token_ms: float = 0.0
+
+    last_token_ms: float = 0.0
+    """Like :attr:`first_token_ms`, counted from where the engine began."""
+
+    over: bool = False
+    """Whether the model had no more to say; else it was stopped."""
 
     @property
     def new_tokens(self) -> int:
@@ -45,20 +53,26 @@ class Generated:
 
 
 async def generate(
-    model: LoadedModel, prepared: PreparedPrompt, plan: Plan, worker: Worker
+    model: LoadedModel,
+    prepared: PreparedPrompt,
+    plan: Plan,
+    worker: Worker,
+    saying: Saying | None = None,
 ) -> Generated:
     """The answer to a prompt; with healing where that works out, else without.
 
-    Whether it is whole is decided by *worker* where a line ends, because that takes parsing.
+    Whether it is whole is decided by *worker* where a line ends, because that takes parsing. Who
+    wants to hear it while it is said hands in *saying*.
 
     :raises GenerationError: the engine failed.
     """
     started = time.monotonic()
+    saying = Saying() if saying is None else saying
     prompt, rest = prepared.prompt, prepared.healed
     while rest:
         first = model.tokenizer.continuations(rest)
         request = _request(model, prepared, plan, prompt, first)
-        step = await _generate(model, request, rest, plan, started, worker)
+        step = await _generate(model, request, rest, plan, started, worker, saying)
         if isinstance(step, Generated):
             return step
         if not step.tokens:  # the engine does not choose what it was asked to
@@ -68,7 +82,7 @@ async def generate(
         prompt = Prompt(prompt.stable, (*prompt.tail, *step.tokens))
         rest = step.rest
     request = _request(model, prepared, plan, prompt)
-    plain = await _generate(model, request, "", plan, started, worker)
+    plain = await _generate(model, request, "", plan, started, worker, saying)
     assert isinstance(plain, Generated)  # noqa: S101 - nothing was asked for that can be missed
     return plain
 
@@ -111,15 +125,18 @@ async def _generate(
     plan: Plan,
     started: float,
     worker: Worker,
+    saying: Saying,
 ) -> Generated | _Missed:
     """Generate an answer that is to begin with *rest*, which is no part of the result."""
     stopper, decoder = Stopper(plan), model.tokenizer.stream()
     result = Generated(Answer("", End.WHOLE))
     said: list[int] = []
+    stopped = False
+    saying.begin()
     async with contextlib.aclosing(model.engine.generate(request)) as tokens:
         async for token in tokens:
-            if not result.pieces:
-                result.first_token_ms = (time.monotonic() - started) * 1000
+            result.last_token_ms = (time.monotonic() - started) * 1000
+            result.first_token_ms = result.first_token_ms or result.last_token_ms
             piece = decoder.push(token.id) if token.text is None else token.text
             if rest:
                 if not piece or not (piece.startswith(rest) or rest.startswith(piece)):
@@ -127,14 +144,38 @@ async def _generate(
                 said.append(token.id)
                 rest, piece = rest[len(piece) :], piece[len(rest) :]
             result.pieces.append(Piece(piece, token.log_prob))
+            saying.add(result.pieces[-1])
             if piece and await _push(stopper, piece, worker):
+                stopped = True
                 break
     if rest:
         return _Missed((), rest)
     await _push(stopper, decoder.flush(), worker)
     ran_out = result.new_tokens >= request.max_new_tokens
+    result.over = not stopped and not ran_out
     end = End.CUT if ran_out else End.WHOLE
     result.answer = await worker.run(functools.partial(stopper.finish, end))
+    return result
+
+
+def said_already(said: Said, plan: Plan) -> Generated | None:
+    """The answer that *plan* asks for, as far as the model has *said* it already.
+
+    ``None`` where it would have to go on. On the thread of a worker, because this may parse.
+    """
+    stopper = Stopper(plan)
+    result = Generated(Answer("", End.WHOLE), over=said.over)
+    for piece in said.pieces:
+        result.pieces.append(piece)
+        if piece.text and stopper.push(piece.text):
+            break
+        if result.new_tokens >= plan.max_tokens:
+            result.answer = stopper.finish(End.CUT)
+            return result
+    else:
+        if not said.over:
+            return None
+    result.answer = stopper.finish(End.WHOLE)
     return result
 
 

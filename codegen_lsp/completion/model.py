@@ -39,6 +39,9 @@ class LoadedModel:
     name: str
     """As completions report it."""
 
+    parameters: int = 0
+    """How many it has; 0 where that is not known."""
+
 
 OpenModel = Callable[[Settings], Awaitable[LoadedModel]]
 
@@ -86,6 +89,7 @@ def _assemble(folder: ModelFolder, settings: Settings) -> LoadedModel:
         tokenizer=CodeTokenizer.from_folder(folder.path),
         family=family_of(manifest.family),
         name=manifest.name,
+        parameters=manifest.parameters or 0,
     )
 
 
@@ -144,6 +148,9 @@ class ModelSlot:
             self._opening = asyncio.create_task(_started(self._open, self._settings))
             self._opening.add_done_callback(self._note)
         return await asyncio.shield(self._opening)
+
+    async def failed(self, model: LoadedModel, error: CodegenError) -> None:
+        """The engine of *model* failed while it was at work."""
 
     def _note(self, task: asyncio.Task[LoadedModel]) -> None:
         """Forget an opening that failed, so that another can be tried."""

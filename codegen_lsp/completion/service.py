@@ -1,106 +1,82 @@
 """The completion service: a query in, a completion out, whatever the client.
 
-Knows the order of the steps (remembered? wanted at all? context, prompt, engine, clean-up, gate)
-and when the model is opened. Does not know LSP, files or what engines are made of.
+Knows who is asked, in this order: what was answered before and still holds (``cache``), what stands
+elsewhere word for word (``copying``), an answer that is on its way and says what is being typed
+(``flight``), and only then the engine (``answering``). Afterwards, while what was suggested is
+looked at, what would follow it. Does not know LSP, files or what engines are made of.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Final
 
-from codegen_lsp.completion.budget import Plan, plan, unwelcome
-from codegen_lsp.completion.calibration import weights_for
-from codegen_lsp.completion.cleanup import PART_STEPS, STEPS, Draft, Tidy, tidy
-from codegen_lsp.completion.gate import LIMITS, align, confidence, select
-from codegen_lsp.completion.generation import Generated, generate
-from codegen_lsp.completion.memory import Memory
-from codegen_lsp.completion.model import LoadedModel, ModelSlot, OpenModel, open_model
-from codegen_lsp.completion.place import place_of
-from codegen_lsp.completion.scheduler import Scheduler
-from codegen_lsp.completion.sources import sources_for
-from codegen_lsp.completion.worker import Worker
+from codegen_lsp.completion.ahead import accepted, on_a_new_line
+from codegen_lsp.completion.answering import Answering, Neighbours
+from codegen_lsp.completion.budget import unwelcome
+from codegen_lsp.completion.cache import Cache, Entry
+from codegen_lsp.completion.flight import Flight, Flights, Saying
+from codegen_lsp.completion.model import ModelSlot, OpenModel, open_model
+from codegen_lsp.completion.pace import Pace
+from codegen_lsp.completion.scheduler import Engagement, Superseded, Turns
 from codegen_lsp.config.settings import Settings
-from codegen_lsp.context.collect import collect
-from codegen_lsp.context.outbound import scrubbed
-from codegen_lsp.context.privacy import is_secret_file
-from codegen_lsp.context.uris import path_of
-from codegen_lsp.context.window import cut_window, to_line_end
-from codegen_lsp.errors import DocumentError
-from codegen_lsp.prompts.causal import PreparedPrompt
-from codegen_lsp.types import (
-    Completion,
-    CompletionContext,
-    CompletionQuery,
-    Piece,
-    Snippet,
-    Source,
-    Timings,
-    Trigger,
-)
+from codegen_lsp.context.window import cut_window
+from codegen_lsp.errors import CodegenError, DocumentError
+from codegen_lsp.types import Completion, CompletionQuery, Prompt, Source, Trigger
 
-__all__ = ["CompletionService", "Neighbours"]
+__all__ = ["CompletionService", "Counts", "Neighbours"]
 
 logger = logging.getLogger(__name__)
 
-CHARACTERS_PER_TOKEN: Final = 4
-"""A token of code is seldom longer; a window of this size seldom wastes context."""
+AHEAD_SECONDS: Final = 0.06
+"""After so long without a key what follows a suggestion is computed."""
+
+REST_SECONDS: Final = 0.7
+"""After so long without a key what there was no time to read is read."""
+
+LIKELY: Final = 0.5
+"""What follows a suggestion is of interest where the suggestion is so likely to be right."""
 
 
-SNIPPETS_SHARE: Final = 2
-"""Snippets are looked for as if they could fill half of the prompt; the prompt decides."""
+@dataclass(slots=True)
+class Counts:
+    """What became of all requests since the start."""
 
-SNIPPETS_SECONDS: Final = 0.15
-"""How long an answer waits for snippets: a folder on a network must not hold it up."""
+    requests: int = 0
+    unwanted: int = 0
+    """Not to be answered by the settings, or where a suggestion would be in the way."""
 
+    typed: int = 0
+    """Answered by what is left of a suggestion."""
 
-class Neighbours(Protocol):
-    """What a service needs to know of the world around a document."""
+    cached: int = 0
+    """Answered by what was said before, be it that there is nothing to suggest."""
 
-    def prepare(self, query: CompletionQuery) -> None:
-        """Note where the user is at work; called on the event loop, before :meth:`snippets`."""
-        ...
+    copied: int = 0
+    """Answered by what stands elsewhere."""
 
-    def snippets(
-        self, query: CompletionQuery, sources: Collection[str], limit: int
-    ) -> tuple[Snippet, ...]:
-        """Code from elsewhere, at most *limit* characters, the most telling first.
+    joined: int = 0
+    """Answered by what was on its way for an earlier request."""
 
-        Called on a thread of its own.
-        """
-        ...
+    asked: int = 0
+    """Requests for which the engine was asked."""
 
-    def forget(self, uri: str) -> None:
-        """The document was closed."""
-        ...
+    superseded: int = 0
+    """Requests that ended because a newer one of the document came, or were cancelled."""
 
+    ahead: int = 0
+    """Jobs that computed what might be asked next."""
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What is known when the engine is to begin."""
+    prewarmed: int = 0
+    """Prompts read while nobody waited."""
 
-    settings: Settings
-    """Those that held when the engine was free, whatever they are by now."""
-
-    context: CompletionContext
-    plan: Plan
-    prepared: PreparedPrompt
-    model: LoadedModel
-    source: Source
-    queued_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What passed the gate."""
-
-    tidy: Tidy
-    pieces: tuple[Piece, ...]
-    confidence: float | None
+    tokens_read: int = 0
+    tokens_written: int = 0
 
 
 class CompletionService:
@@ -116,15 +92,16 @@ class CompletionService:
         self._settings = settings
         self._neighbours = neighbours
         self._slot = ModelSlot(settings, open_model)
-        self._scheduler = Scheduler()
-        self._worker = Worker()
-        self._searcher = Worker(thorough=True)
-        """Another one: files may be on a network, which answers late or never."""
-        self._memory = Memory()
-        self._stable: tuple[int, ...] | None = None
-        """The stable part of the prompt the engine read last."""
-        self._weights: tuple[str, Sequence[float]] | None = None
-        """The gate's weights, and for which model."""
+        self._answering = Answering(settings, self._slot, neighbours)
+        self._turns = Turns()
+        self._engagement = Engagement()
+        self._flights = Flights()
+        self._ahead: Flight | None = None
+        """What may be asked next, computed in the background."""
+        self._reading: asyncio.Task[None] | None = None
+        self._cache = Cache()
+        self._pace = Pace()
+        self._counts = Counts()
 
     async def complete(self, query: CompletionQuery) -> Completion | None:
         """A completion; ``None`` where there is nothing to suggest.
@@ -136,16 +113,20 @@ class CompletionService:
         started = time.monotonic()
         _check(query)
         uri = query.snapshot.uri
-        self._scheduler.supersede(uri)
+        self._counts.requests += 1
+        if query.trigger is Trigger.AUTOMATIC:
+            self._pace.asked(uri, len(query.snapshot.text), started)
         if not self._wanted(query) or unwelcome(_tail(query), query.trigger):
+            self._counts.unwanted += 1
+            self._turns.supersede(uri)
+            self._flights.cancel(uri)
             return None
-        known = self._memory.recall(query)
-        if known is not None:
-            return known
-        settings = self._settings
-        completion = await self._scheduler.run(uri, lambda: self._answer(query, started))
-        if completion is not None and settings is self._settings:
-            self._memory.remember(query, completion)
+        try:
+            completion = await self._turns.run(uri, self._turn(query, started))
+        except (Superseded, asyncio.CancelledError):
+            self._counts.superseded += 1
+            raise
+        self._look_ahead(query, completion)
         return completion
 
     async def explain(self, query: CompletionQuery) -> str:
@@ -157,37 +138,42 @@ class CompletionService:
         :raises CodegenError: as for :meth:`complete`.
         """
         _check(query)
-        settings = self._settings
-        model = await self._slot.get()
-        if model.engine.info.remote and _secret(query):
-            raise DocumentError(
-                "nothing of this file is sent to a server, for its name is one of secrets",
-                mend="choose a local model, or another file",
-            )
-        _, _, prepared = await self._prepared(query, model, settings)
-        ids = (*(prepared.unhealed or prepared.prompt).tokens, *prepared.answer_prefix)
-        return model.tokenizer.render(ids[ids[0] == model.tokenizer.eos_id :])
+        return await self._answering.explain(query)
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on; another model is opened by the next request."""
-        self._settings = settings
+        self._settings = self._answering.settings = settings
         self._slot.configure(settings)
-        self._memory.clear()
+        self._drop_ahead()
+        self._cache.clear()
 
     def forget(self, uri: str) -> None:
         """The document was closed: cancel what is computed for it, remember nothing of it."""
-        self._scheduler.supersede(uri)
-        self._memory.forget(uri)
+        self._turns.supersede(uri)
+        self._flights.cancel(uri)
+        if self._ahead is not None and self._ahead.query.snapshot.uri == uri:
+            self._drop_ahead()
+        self._cache.forget(uri)
         if self._neighbours is not None:
             self._neighbours.forget(uri)
 
+    def statistics(self) -> dict[str, int]:
+        """:class:`Counts`, by name."""
+        self._counts.tokens_read = self._answering.read
+        self._counts.tokens_written = self._answering.written
+        return dataclasses.asdict(self._counts)
+
     async def close(self) -> None:
         """Cancel what runs and free the model. Idempotent."""
-        await self._scheduler.close()
+        await self._turns.close()
+        ahead = self._ahead
+        self._drop_ahead()
+        await self._flights.close()
+        if ahead is not None:
+            await ahead.gone()
         await self._slot.close()
-        self._worker.close()
-        self._searcher.close()
-        self._memory.clear()
+        self._answering.close()
+        self._cache.clear()
 
     def _wanted(self, query: CompletionQuery) -> bool:
         """Whether the settings allow an answer; an explicit request always gets one."""
@@ -196,116 +182,173 @@ class CompletionService:
         language = query.snapshot.language_id
         return self._settings.enabled and language not in self._settings.disabled_languages
 
-    async def _answer(self, query: CompletionQuery, started: float) -> Completion | None:
-        """Compute an answer; called when the engine is free."""
-        warm = self._slot.ready
-        model = await self._slot.get()
-        if model.engine.info.remote and _secret(query):
-            return None
-        job = await self._job(query, model, started, warm=warm)
-        generated = await generate(model, job.prepared, job.plan, self._worker)
-        answer = generated.answer
-        draft = Draft(answer.text, job.plan, job.context, answer.end)
-        weights = await self._weights_of(model.name)
-        shown = await self._worker.run(lambda: _gated(draft, generated.pieces, job, weights))
-        return None if shown is None else _completion(query, job, generated, shown, started)
+    async def _turn(self, query: CompletionQuery, started: float) -> Completion | None:
+        """The answer to *query*, from whoever has it first."""
+        stamp = self._stamp(query)
+        joined = waited = False
+        while True:
+            known = await self._known(query, stamp)
+            if known is not None:
+                return self._counted(known, joined=joined)
+            flight, typed = self._joinable(query, stamp)
+            if flight is not None:
+                joined = await flight.wait(typed) is not None
+                continue
+            delay = 0.0 if waited else self._delay(query)
+            waited = True
+            if delay:
+                await asyncio.sleep(delay)
+                continue
+            entry = await self._begin(query, stamp, started).wait()
+            if entry is None:
+                raise Superseded
+            return entry.completion
 
-    async def _weights_of(self, model: str) -> Sequence[float]:
-        """The gate's weights for *model*, which a file may hold."""
-        if self._weights is None or self._weights[0] != model:
-            self._weights = model, await self._worker.run(lambda: weights_for(model))
-        return self._weights[1]
+    def _stamp(self, query: CompletionQuery) -> Hashable:
+        return None if self._neighbours is None else self._neighbours.stamp(query.snapshot.uri)
 
-    async def _job(
-        self, query: CompletionQuery, model: LoadedModel, started: float, *, warm: bool
-    ) -> _Job:
-        """Everything the engine is to be given, made when it is free for it."""
-        queued_ms = (time.monotonic() - started) * 1000
-        settings = self._settings
-        context, planned, prepared = await self._prepared(query, model, settings)
-        stable = prepared.prompt.stable
-        # Where nothing is stable, all of the prompt is read anew.
-        warm = warm and stable != () and stable == self._stable
-        source = Source.WARM if warm else Source.COLD
-        self._stable = stable
-        return _Job(settings, context, planned, prepared, model, source, queued_ms)
-
-    async def _prepared(
-        self, query: CompletionQuery, model: LoadedModel, settings: Settings
-    ) -> tuple[CompletionContext, Plan, PreparedPrompt]:
-        """What is around the cursor, what is asked for there, and the prompt that says so."""
-        # Room for the longest answer whatever is planned, so that the prompt begins at one place.
-        budget = _budget(model, settings.max_new_tokens)
-        size = CHARACTERS_PER_TOKEN * budget
-        sources = sources_for(model.name, settings)
-        snippets = await self._snippets(query, sources, size // SNIPPETS_SHARE)
-        header = "header" in sources
-
-        def prepare() -> tuple[CompletionContext, Plan, PreparedPrompt]:
-            context = collect(query.snapshot, query.offset, size, snippets=snippets, header=header)
-            planned = plan(place_of(context), query.trigger, settings)
-            # What leaves this machine has no secrets in it.
-            said = scrubbed(context) if model.engine.info.remote else context
-            return context, planned, model.family.prepare(said, model.tokenizer, budget)
-
-        return await self._worker.run(prepare)
-
-    async def _snippets(
-        self, query: CompletionQuery, sources: Collection[str], limit: int
-    ) -> tuple[Snippet, ...]:
-        """Code from elsewhere, found on a thread; none where that takes too long or fails."""
-        wanted = [name for name in sources if name != "header"]
-        neighbours = self._neighbours
-        if neighbours is None or not wanted:
-            return ()
-        neighbours.prepare(query)
-        search = self._searcher.run(lambda: neighbours.snippets(query, wanted, limit))
-        try:
-            return await asyncio.wait_for(search, SNIPPETS_SECONDS)
-        except TimeoutError:
-            logger.debug("no snippets within %g s", SNIPPETS_SECONDS)
-        except Exception as error:  # an answer without snippets is better than none
-            logger.warning("no snippets: %s", type(error).__name__)
-            logger.debug("looking for snippets", exc_info=error)
-        return ()
-
-
-def _gated(
-    draft: Draft, said: Sequence[Piece], job: _Job, weights: Sequence[float]
-) -> _Shown | None:
-    """As much of the tidied answer as is likely enough; all of it where the user asked."""
-    tidied = tidy(draft)
-    pieces = () if tidied is None else align(said, tidied.text)
-    if tidied is None or not pieces:
-        return None if tidied is None else _Shown(tidied, (), None)
-    asked = job.plan.trigger is Trigger.INVOKED
-    part = select(pieces, LIMITS["eager" if asked else job.settings.suggestions], weights)
-    if part is not None and part.text != tidied.text:
-        # What is left may close other brackets, or begin a block that now has no body.
-        goes_on = not part.ends_line and "\n" not in part.text
-        tidied = tidy(draft.to(part.text), PART_STEPS if goes_on else STEPS)
-    if part is None or tidied is None:
+    async def _known(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
+        """What is known of the place of *query* without asking the engine."""
+        for found in self._cache.find(query, stamp):
+            rest = found.rest(query)
+            if rest is not None:
+                return replace(found.entry, completion=rest)
+            if found.is_known_nothing(query):
+                return found.entry
+            said = found.left()
+            if said is None:
+                continue
+            entry = await self._answering.from_said(query, stamp, said)
+            if entry is not None:
+                self._cache.put(entry)
+                return entry
         return None
-    return _Shown(tidied, align(part.pieces, tidied.text), confidence(part, weights))
+
+    def _counted(self, known: Entry, *, joined: bool) -> Completion | None:
+        """What is *known*, and how it came to be, noted."""
+        completion, counts = known.completion, self._counts
+        if joined:
+            counts.joined += 1
+            return None if completion is None else replace(completion, source=Source.FLIGHT)
+        if completion is not None and completion.source is Source.TYPED:
+            counts.typed += 1
+        else:
+            counts.cached += 1
+        return completion
+
+    def _joinable(self, query: CompletionQuery, stamp: Hashable) -> tuple[Flight | None, str]:
+        """An answer on its way that may be the one to *query*, and what was typed since.
+
+        One of the document that cannot be any more ends.
+        """
+        flight = self._flights.of(query.snapshot.uri)
+        if flight is not None:
+            typed = flight.leads_to(query, stamp)
+            if typed is not None:
+                return flight, typed
+            self._flights.cancel(query.snapshot.uri)
+        ahead = self._ahead
+        typed = None if ahead is None else ahead.leads_to(query, stamp)
+        if ahead is None or typed is None:
+            return None, ""
+        self._ahead = None
+        self._engagement.keep()
+        self._flights.put(ahead)
+        return ahead, typed
+
+    def _delay(self, query: CompletionQuery) -> float:
+        """Seconds to wait for the next key; none where somebody asked, or a line begins."""
+        if query.trigger is Trigger.INVOKED or not self._settings.deadline:
+            return 0.0
+        return self._pace.delay(self._answering.expected)
+
+    def _begin(self, query: CompletionQuery, stamp: Hashable, started: float) -> Flight:
+        """Ask the engine."""
+        self._counts.asked += 1
+
+        async def job(saying: Saying) -> Entry:
+            return await self._engagement.run(lambda: self._answer(query, stamp, saying, started))
+
+        flight = Flight(query, stamp, job)
+        self._flights.put(flight)
+        return flight
+
+    async def _answer(
+        self, query: CompletionQuery, stamp: Hashable, saying: Saying, started: float
+    ) -> Entry:
+        """Ask the model, and remember what it says; called when the engine is free."""
+        settings = self._settings
+        entry = await self._answering.answer(query, stamp, saying, started)
+        if settings is self._settings:
+            self._cache.put(entry)
+        return entry
+
+    def _look_ahead(self, query: CompletionQuery, completion: Completion | None) -> None:
+        """Begin what may be asked next, once it is quiet."""
+        later, self._answering.later = self._answering.later, None
+        if later is not None:
+            self._drop_ahead()
+            self._reading = asyncio.create_task(self._prewarm(later))
+            return
+        if completion is None or not self._settings.prefetch or not _likely(completion):
+            return
+        stamp = self._stamp(query)
+        following = self._following(query, completion, stamp)
+        if self._ahead is not None and self._ahead.query == following:
+            return
+        self._drop_ahead()
+        if following is None:
+            return
+
+        async def job(saying: Saying) -> Entry:
+            return await self._engagement.run_behind(lambda: begin(saying), AHEAD_SECONDS)
+
+        async def begin(saying: Saying) -> Entry:
+            known = await self._known(following, stamp)
+            if known is not None:
+                return known
+            self._counts.ahead += 1
+            return await self._answer(following, stamp, saying, time.monotonic())
+
+        self._ahead = Flight(following, stamp, job)
+
+    def _following(
+        self, query: CompletionQuery, completion: Completion, stamp: Hashable
+    ) -> CompletionQuery | None:
+        """What is asked next if *completion* is accepted; ``None`` where that is known already.
+
+        At the end of a complete line that is the next line, of which the editor indents the
+        beginning.
+        """
+        there = accepted(query, completion)
+        left = next((found.left() for found in self._cache.find(there, stamp)), None)
+        if left is None:
+            return there
+        return None if left.text.partition("\n")[0].strip() else on_a_new_line(there)
+
+    def _drop_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+
+    async def _prewarm(self, prompt: Prompt) -> None:
+        async def job() -> None:
+            self._counts.prewarmed += 1
+            await self._answering.prewarm(prompt)
+
+        try:
+            await self._engagement.run_behind(job, REST_SECONDS)
+        except CodegenError as error:  # the next request will say it
+            logger.debug("reading ahead: %s", error)
 
 
-def _budget(model: LoadedModel, max_tokens: int) -> int:
-    """Most tokens of a prompt that leaves room for the answer, at least half of the context.
-
-    All of it where the answer has a context of its own.
-    """
-    length = model.engine.info.context_length
-    return max(1, length if model.family.apart else max(length - max_tokens, length // 2))
+def _likely(completion: Completion) -> bool:
+    return completion.confidence is None or completion.confidence >= LIKELY
 
 
 def _tail(query: CompletionQuery) -> str:
     """What follows the cursor on its line, as far as it is looked at."""
     return cut_window(query.snapshot.text, query.offset, 0).suffix.partition("\n")[0]
-
-
-def _secret(query: CompletionQuery) -> bool:
-    uri = query.snapshot.uri
-    return is_secret_file(path_of(uri) or uri)
 
 
 def _check(query: CompletionQuery) -> None:
@@ -315,25 +358,3 @@ def _check(query: CompletionQuery) -> None:
             f"offset {query.offset} is outside the text of {length} code points",
             mend="ask at an offset between 0 and the text's length",
         )
-
-
-def _completion(
-    query: CompletionQuery, job: _Job, generated: Generated, shown: _Shown, started: float
-) -> Completion:
-    return Completion(
-        text=to_line_end(shown.tidy.text, job.context.line_end),
-        start=query.offset,
-        end=query.offset + shown.tidy.replaced,
-        source=job.source,
-        model=job.model.name,
-        log_prob=generated.log_prob,
-        confidence=shown.confidence,
-        pieces=shown.pieces,
-        timings=Timings(
-            queue_ms=job.queued_ms,
-            first_token_ms=generated.first_token_ms,
-            total_ms=(time.monotonic() - started) * 1000,
-            prompt_tokens=len(job.prepared.prompt),
-            new_tokens=generated.new_tokens,
-        ),
-    )

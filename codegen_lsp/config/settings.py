@@ -17,6 +17,8 @@ ContextSource = Literal["open", "imports", "definitions", "similar", "header"]
 
 Count = Annotated[int, Meta(ge=1, le=2048)]
 
+Milliseconds = Annotated[int, Meta(ge=0, le=60_000)]
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Every setting, with its default."""
@@ -27,8 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     model: Annotated[str, Meta(min_length=1)] = "bundled"
     """``bundled``, the name of an installed model, or the path of a model folder."""
 
-    engine: Literal["auto", "ct2"] = "auto"
-    """What runs the model; ``auto`` is CTranslate2."""
+    engine: Literal["auto", "ct2", "llama"] = "auto"
+    """What runs the model; ``auto`` is what ``bench engine`` found faster on this machine, and
+    CTranslate2 where it was not asked."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` takes a CUDA device where CTranslate2 sees one."""
@@ -46,7 +49,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """``auto`` is int8 on a CPU, float16 on a GPU."""
 
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
-    """CPU threads for one completion; 0 takes the physical cores, at most 8."""
+    """CPU threads for one completion; 0 takes what suits the model: one for a small one, else the
+    physical cores, at most 8."""
+
+    cache_memory: Annotated[int, Meta(ge=0, le=1 << 20)] = 0
+    """Most MiB that an engine may keep of what it has read; 0 takes what suits the machine."""
+
+    deadline: Milliseconds = 400
+    """Milliseconds in which a suggestion while typing should be there: prompts and answers are as
+    long as this machine reads and writes in that time. 0 takes no account of time."""
+
+    invoked_deadline: Milliseconds = 2000
+    """The same for a suggestion that was asked for."""
+
+    prefetch: bool = True
+    """Whether what follows a suggestion is computed while the suggestion is looked at."""
+
+    copies: bool = True
+    """Whether a long passage that stands elsewhere is suggested without asking the model."""
 
     max_new_tokens: Count = 128
     """Upper bound for an answer of several lines."""

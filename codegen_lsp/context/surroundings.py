@@ -79,6 +79,10 @@ class Surroundings:
         """Code from elsewhere for *query*, after :meth:`prepare`; on a thread of its own."""
         return () if self._parts is None else self._parts[2].snippets(query, sources, limit)
 
+    def stamp(self, uri: str) -> int:
+        """Another number when a document other than *uri* was edited since."""
+        return 0 if self._parts is None else self._parts[0].edits_elsewhere(uri)
+
     def forget(self, uri: str) -> None:
         """Choose anew when the document is opened again."""
         if self._parts is not None:

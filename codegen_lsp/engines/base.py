@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from codegen_lsp.types import GenerationRequest, Token
+from codegen_lsp.types import GenerationRequest, Prompt, Token
 
 __all__ = ["Engine", "EngineInfo"]
 
@@ -63,6 +63,18 @@ class Engine(Protocol):
         After ``aclose()`` returned, the engine is free for the next job.
 
         :raises GenerationError: the engine failed.
+        """
+        ...
+
+    def warm(self, prompt: Prompt) -> int:
+        """How many tokens at the beginning of *prompt* need not be read again. Cheap; a guess."""
+        ...
+
+    async def prewarm(self, prompt: Prompt) -> None:
+        """Read the stable part of *prompt* now, so that the next request need not.
+
+        Loads nothing, fails silently; does nothing in an engine that keeps nothing. It is a job
+        like any other: who is cancelled here leaves the engine as soon as it lets go.
         """
         ...
 

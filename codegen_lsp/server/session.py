@@ -42,6 +42,10 @@ class Service(Protocol):
         """The document was closed."""
         ...
 
+    def statistics(self) -> dict[str, int]:
+        """Who answered how many requests; see ``completion.service.Counts``."""
+        ...
+
     async def close(self) -> None:
         """Cancel what runs and free the model."""
         ...

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from codegen_lsp.engines.base import Engine, EngineInfo
-from codegen_lsp.types import GenerationRequest, Token
+from codegen_lsp.types import GenerationRequest, Prompt, Token
 
 if TYPE_CHECKING:
     from codegen_lsp.completion.model import LoadedModel
@@ -100,6 +100,15 @@ class _Lease:
         async with self._turn, contextlib.aclosing(self._engine.generate(request)) as tokens:
             async for token in tokens:
                 yield token
+
+    def warm(self, prompt: Prompt) -> int:
+        """What the common engine has read already."""
+        return self._engine.warm(prompt)
+
+    async def prewarm(self, prompt: Prompt) -> None:
+        """Read ahead, once the jobs of other connections are done."""
+        async with self._turn:
+            await self._engine.prewarm(prompt)
 
     async def close(self) -> None:
         """Give the lease back."""

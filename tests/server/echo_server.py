@@ -57,6 +57,10 @@ class EchoService:
     def forget(self, uri: str) -> None:
         """Nothing is remembered."""
 
+    def statistics(self) -> dict[str, int]:
+        """Nothing is counted."""
+        return {}
+
     async def close(self) -> None:
         """Nothing is open."""
 

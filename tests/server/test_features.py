@@ -40,6 +40,7 @@ def test_every_feature_is_listed() -> None:
         types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS,
         insight.CONTEXT,
         insight.LAST_COMPLETION,
+        insight.STATISTICS,
     }
 
 

@@ -82,3 +82,14 @@ async def test_what_is_known_of_the_last_completion(tmp_path: Path) -> None:
         assert 0 <= found["confidence"] <= 1
         assert "".join(text for text, _ in found["pieces"]) == found["text"]
         assert all(log_prob <= 0 for _, log_prob in found["pieces"])
+
+
+async def test_who_answered_how_many_requests(tmp_path: Path) -> None:
+    """The engine, or what was there already; counted since the start of the connection."""
+    async with Client({"suggestions": "eager", "prefetch": False}, folder=tmp_path) as client:
+        client.open("untitled:a.py", "python", HELPER + "\n\ndef square(side):\n    return ")
+        for _ in range(2):
+            assert await client.complete("untitled:a.py", 5, 11)
+        found = await client.request("codegen/statistics", None)
+        assert (found["requests"], found["asked"], found["cached"]) == (2, 1, 1)
+        assert found["tokens_written"] > 0

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen_lsp.completion import parsing, stopping
-from codegen_lsp.completion import service as service_module
+from codegen_lsp.completion import answering, judging, parsing, stopping
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.scheduler import Superseded
 from codegen_lsp.completion.service import CompletionService
@@ -159,7 +158,7 @@ async def test_typing_to_the_end_asks_again() -> None:
 
 async def test_warm_and_cold() -> None:
     """Warm is a prompt whose stable part the engine has just read."""
-    service = saying("a + 10")
+    service = service_with(ScriptedEngine(says(TOKENIZER, "a + 10"), keeps=True))
     lines = "".join(f"a{i} = b{i}\n" for i in range(9))
     sources = []
     for code in (f"{lines}x = ¦", f"{lines}xy = ¦", f"z = 1\n{lines}x = ¦"):
@@ -344,9 +343,9 @@ async def test_nothing_is_parsed_on_the_event_loop(
         (grammars, "parse"),
         (parsing, "_judge"),
         (stopping, "same_line"),
-        (service_module, "collect"),
-        (service_module, "tidy"),
-        (service_module, "weights_for"),
+        (answering, "collect"),
+        (judging, "tidy"),
+        (answering, "weights_for"),
     ):
         watch(module, name)
     code = "class A {\n  f() {\n    ¦\n\n  }\n}\n"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 import pytest
 
-from codegen_lsp.completion import service as service_module
+from codegen_lsp.completion import answering
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.service import CompletionService
 from codegen_lsp.config.settings import Settings
@@ -31,6 +31,7 @@ class Neighbours:
         self.prepared: list[str] = []
         self.forgotten: list[str] = []
         self.threads: set[int] = set()
+        self.edits = 0
 
     def prepare(self, query: CompletionQuery) -> None:
         self.prepared.append(query.snapshot.uri)
@@ -44,6 +45,9 @@ class Neighbours:
         if isinstance(answer, Exception):
             raise answer
         return tuple(answer)
+
+    def stamp(self, uri: str) -> int:
+        return self.edits
 
     def forget(self, uri: str) -> None:
         self.forgotten.append(uri)
@@ -123,7 +127,7 @@ async def test_trouble_with_snippets_costs_only_them(
             released.wait(20)
             return (SNIPPET,)
 
-    monkeypatch.setattr(service_module, "SNIPPETS_SECONDS", 0.01)
+    monkeypatch.setattr(answering, "SNIPPETS_SECONDS", 0.01)
     service = made(engine, neighbours=Slow())
     try:
         assert await service.complete(query_at(CODE)) is not None

@@ -1,7 +1,8 @@
-"""``codegen/context`` and ``codegen/lastCompletion``: what measurements and status lines ask for.
+"""``codegen/context``, ``codegen/lastCompletion`` and ``codegen/statistics``: requests of our own.
 
-Requests of our own, without parameters. They say how far the workspace is read, and what is known
-of the completion that was answered last; nothing that an editor needs in order to show it.
+What measurements and status lines ask for, without parameters: how far the workspace is read, what
+is known of the completion that was answered last, and who answered how many requests. Nothing that
+an editor needs in order to show a completion.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from codegen_lsp.server.session import CodegenServer
 
-__all__ = ["CONTEXT", "LAST_COMPLETION", "register"]
+__all__ = ["CONTEXT", "LAST_COMPLETION", "STATISTICS", "register"]
 
 CONTEXT = "codegen/context"
 LAST_COMPLETION = "codegen/lastCompletion"
+STATISTICS = "codegen/statistics"
 
 
 def register(ls: CodegenServer) -> None:
-    """Add both requests."""
+    """Add the requests."""
     ls.feature(CONTEXT)(context)
     ls.feature(LAST_COMPLETION)(last_completion)
+    ls.feature(STATISTICS)(statistics)
 
 
 def context(ls: CodegenServer, params: Any) -> dict[str, Any]:
@@ -56,3 +59,8 @@ def last_completion(ls: CodegenServer, params: Any) -> dict[str, Any] | None:
         "pieces": [[piece.text, piece.log_prob] for piece in found.pieces],
         "timings": asdict(found.timings),
     }
+
+
+def statistics(ls: CodegenServer, params: Any) -> dict[str, int]:
+    """Who answered how many requests of this connection, since its start."""
+    return ls.service.statistics()

@@ -1,0 +1,332 @@
+"""One answer: what is around the cursor, what is asked of the model, what is made of its words.
+
+Knows the order of these steps and how much of each there is time for. Does not know who asked
+before (``service``, ``cache``), nor when the engine is free (``scheduler``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+import time
+from collections import deque
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from codegen_lsp.completion.budget import Plan, plan
+from codegen_lsp.completion.cache import Entry, Said, entry_of
+from codegen_lsp.completion.calibration import weights_for
+from codegen_lsp.completion.clock import Clock
+from codegen_lsp.completion.flight import Saying
+from codegen_lsp.completion.generation import Generated, generate, said_already
+from codegen_lsp.completion.judging import Judge, completion_of
+from codegen_lsp.completion.model import LoadedModel, ModelSlot
+from codegen_lsp.completion.place import place_of
+from codegen_lsp.completion.sources import sources_for
+from codegen_lsp.completion.worker import Worker
+from codegen_lsp.config.settings import Settings
+from codegen_lsp.context.collect import collect
+from codegen_lsp.context.outbound import scrubbed
+from codegen_lsp.context.privacy import is_secret_file
+from codegen_lsp.context.uris import path_of
+from codegen_lsp.errors import DocumentError, EngineError
+from codegen_lsp.prompts.causal import PreparedPrompt
+from codegen_lsp.types import (
+    CompletionContext,
+    CompletionQuery,
+    Prompt,
+    Snippet,
+    Source,
+    Timings,
+    Trigger,
+)
+
+__all__ = ["Answering", "Neighbours"]
+
+logger = logging.getLogger(__name__)
+
+CHARACTERS_PER_TOKEN: Final = 4
+"""A token of code is seldom longer; a window of this size seldom wastes context."""
+
+SNIPPETS_SHARE: Final = 2
+"""Snippets are looked for as if they could fill half of the prompt; the prompt decides."""
+
+SNIPPETS_SECONDS: Final = 0.15
+"""How long an answer waits for snippets: a folder on a network must not hold it up."""
+
+PREPARING_SHARE: Final = 0.5
+"""Of its deadline, a request has at least so much left for the engine, however late it begins."""
+
+
+class Neighbours(Protocol):
+    """What a service needs to know of the world around a document."""
+
+    def prepare(self, query: CompletionQuery) -> None:
+        """Note where the user is at work; called on the event loop, before :meth:`snippets`."""
+        ...
+
+    def snippets(
+        self, query: CompletionQuery, sources: Collection[str], limit: int
+    ) -> tuple[Snippet, ...]:
+        """Code from elsewhere, at most *limit* characters, the most telling first.
+
+        Called on a thread of its own.
+        """
+        ...
+
+    def stamp(self, uri: str) -> Hashable:
+        """Another value when a document other than *uri* was edited since. Cheap."""
+        ...
+
+    def forget(self, uri: str) -> None:
+        """The document was closed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the engine is to be given."""
+
+    context: CompletionContext
+    plan: Plan
+    prepared: PreparedPrompt
+
+    later: Prompt | None = None
+    """What there was no time to read: for when nobody waits."""
+
+
+class Answering:
+    """Makes answers with the model of a slot. For one event loop."""
+
+    def __init__(self, settings: Settings, slot: ModelSlot, neighbours: Neighbours | None) -> None:
+        self.settings = settings
+        """Those that hold now; who uses others from now on replaces them."""
+        self.later: Prompt | None = None
+        """What the last answer had no time to read."""
+        self.read = self.written = 0
+        """Tokens that engines were given to read and have written, warm ones not counted."""
+        self._slot = slot
+        self._neighbours = neighbours
+        self._worker = Worker()
+        self._searcher = Worker(thorough=True)
+        """Another one: files may be on a network, which answers late or never."""
+        self._weights: tuple[str, Sequence[float]] | None = None
+        """The gate's weights, and for which model."""
+        self._clock: tuple[LoadedModel, Clock] | None = None
+        self._took: deque[float] = deque(maxlen=5)
+
+    async def answer(
+        self, query: CompletionQuery, stamp: Hashable, saying: Saying, started: float
+    ) -> Entry:
+        """What the model says to *query*, and what of it is worth showing.
+
+        To be called when the engine is free. *started*: when it was asked (``time.monotonic``).
+
+        :raises CodegenError: the model cannot be opened, or the engine failed.
+        """
+        ready = self._slot.ready
+        model = await self._slot.get()
+        if model.engine.info.remote and _secret(query):
+            return entry_of(query, stamp, None, None)
+        entered = time.monotonic()
+        settings = self.settings
+        # Who had to wait for the model to load is not to get less because of it.
+        asked = await self._asked(query, model, settings, started if ready else entered)
+        warm = model.engine.warm(asked.prepared.prompt)
+        generated = await self._generated(model, asked, warm, saying)
+        judge = Judge(asked.plan, asked.context, settings.suggestions, await self._gate(model))
+        shown = await self._worker.run(lambda: judge.judge(generated))
+        self.later = asked.later
+        said = Said(tuple(generated.pieces), generated.over)
+        if shown is None:
+            return entry_of(query, stamp, None, said)
+        length = len(asked.prepared.prompt)
+        completion = completion_of(
+            query,
+            shown,
+            generated,
+            asked.context,
+            Source.WARM if 0 < length <= 2 * warm else Source.COLD,
+            model.name,
+            Timings(
+                queue_ms=(entered - started) * 1000,
+                first_token_ms=generated.first_token_ms,
+                total_ms=(time.monotonic() - started) * 1000,
+                prompt_tokens=length,
+                warm_tokens=warm,
+                new_tokens=generated.new_tokens,
+            ),
+        )
+        return entry_of(query, stamp, completion, said)
+
+    async def from_said(self, query: CompletionQuery, stamp: Hashable, said: Said) -> Entry | None:
+        """What is known of *query* by what was *said* before; ``None`` where that is not enough."""
+        if not self._slot.ready:
+            return None
+        model = await self._slot.get()
+        settings, weights = self.settings, await self._gate(model)
+        size = CHARACTERS_PER_TOKEN * _budget(model, settings.max_new_tokens)
+
+        def judged() -> Entry | None:
+            context = collect(query.snapshot, query.offset, size, header=False)
+            planned = plan(place_of(context), query.trigger, settings)
+            generated = said_already(said, planned)
+            if generated is None:
+                return None
+            shown = Judge(planned, context, settings.suggestions, weights).judge(generated)
+            if shown is None:
+                return entry_of(query, stamp, None, said)
+            completion = completion_of(
+                query, shown, generated, context, Source.CACHE, model.name, Timings()
+            )
+            return entry_of(query, stamp, completion, said)
+
+        return await self._worker.run(judged)
+
+    @property
+    def expected(self) -> float:
+        """Seconds that the engine will take, as it did the last times."""
+        return statistics.median(self._took) if self._took else 0.0
+
+    async def prewarm(self, prompt: Prompt) -> None:
+        """Let the engine read what is stable of *prompt*."""
+        if self._slot.ready:
+            await (await self._slot.get()).engine.prewarm(prompt)
+
+    async def explain(self, query: CompletionQuery) -> str:
+        """The prompt the model would read for *query*, were there time for all of it.
+
+        :raises DocumentError: it is a secret file and the model is remote: nothing would be sent.
+        :raises CodegenError: the model cannot be opened.
+        """
+        settings = self.settings
+        model = await self._slot.get()
+        if model.engine.info.remote and _secret(query):
+            raise DocumentError(
+                "nothing of this file is sent to a server, for its name is one of secrets",
+                mend="choose a local model, or another file",
+            )
+        budget = _budget(model, settings.max_new_tokens)
+        prepared = (await self._prepared(query, model, settings, budget)).prepared
+        ids = (*(prepared.unhealed or prepared.prompt).tokens, *prepared.answer_prefix)
+        return model.tokenizer.render(ids[ids[0] == model.tokenizer.eos_id :])
+
+    def close(self) -> None:
+        """Let the threads end. Idempotent."""
+        self._worker.close()
+        self._searcher.close()
+
+    async def _asked(
+        self, query: CompletionQuery, model: LoadedModel, settings: Settings, started: float
+    ) -> _Asked:
+        """What there is time to ask."""
+        automatic = query.trigger is Trigger.AUTOMATIC
+        deadline = (settings.deadline if automatic else settings.invoked_deadline) / 1000
+        # Room for the longest answer whatever is planned, so that the prompt begins at one place.
+        budget = _budget(model, settings.max_new_tokens)
+        if not deadline:
+            return await self._prepared(query, model, settings, budget)
+        clock = self._clock_of(model)
+        asked = await self._prepared(query, model, settings, min(budget, clock.longest))
+        prompt, answer = asked.prepared.prompt, asked.plan.max_tokens
+        warm = model.engine.warm(prompt)
+        left = max(deadline - (time.monotonic() - started), PREPARING_SHARE * deadline)
+        size = clock.size(left, len(prompt), warm, answer)
+        later = None
+        if size.prompt is not None:
+            later = prompt
+            asked = await self._prepared(query, model, settings, size.prompt, snippets=False)
+        planned = replace(asked.plan, max_tokens=size.answer)
+        return replace(asked, plan=planned, later=later)
+
+    async def _prepared(
+        self,
+        query: CompletionQuery,
+        model: LoadedModel,
+        settings: Settings,
+        budget: int,
+        *,
+        snippets: bool = True,
+    ) -> _Asked:
+        """What is around the cursor, what is asked for there, and the prompt that says so."""
+        size = CHARACTERS_PER_TOKEN * budget
+        sources = sources_for(model.name, settings)
+        found: tuple[Snippet, ...] = ()
+        if snippets:
+            found = await self._snippets(query, sources, size // SNIPPETS_SHARE)
+        header = "header" in sources
+
+        def prepare() -> _Asked:
+            context = collect(query.snapshot, query.offset, size, snippets=found, header=header)
+            planned = plan(place_of(context), query.trigger, settings)
+            # What leaves this machine has no secrets in it.
+            said = scrubbed(context) if model.engine.info.remote else context
+            prepared = model.family.prepare(said, model.tokenizer, budget)
+            return _Asked(context, planned, prepared)
+
+        return await self._worker.run(prepare)
+
+    async def _snippets(
+        self, query: CompletionQuery, sources: Collection[str], limit: int
+    ) -> tuple[Snippet, ...]:
+        """Code from elsewhere, found on a thread; none where that takes too long or fails."""
+        wanted = [name for name in sources if name != "header"]
+        neighbours = self._neighbours
+        if neighbours is None or not wanted:
+            return ()
+        neighbours.prepare(query)
+        search = self._searcher.run(lambda: neighbours.snippets(query, wanted, limit))
+        try:
+            return await asyncio.wait_for(search, SNIPPETS_SECONDS)
+        except TimeoutError:
+            logger.debug("no snippets within %g s", SNIPPETS_SECONDS)
+        except Exception as error:  # an answer without snippets is better than none
+            logger.warning("no snippets: %s", type(error).__name__)
+            logger.debug("looking for snippets", exc_info=error)
+        return ()
+
+    async def _generated(
+        self, model: LoadedModel, asked: _Asked, warm: int, saying: Saying
+    ) -> Generated:
+        """What the engine says; how long that took is remembered."""
+        begun = time.monotonic()
+        try:
+            generated = await generate(model, asked.prepared, asked.plan, self._worker, saying)
+        except EngineError as error:
+            await self._slot.failed(model, error)
+            raise
+        self._took.append(time.monotonic() - begun)
+        read, written = len(asked.prepared.prompt) - warm, generated.new_tokens
+        self.read += read
+        self.written += written
+        first, last = generated.first_token_ms / 1000, generated.last_token_ms / 1000
+        if written:
+            self._clock_of(model).measured(read, first, written, last - first)
+        return generated
+
+    def _clock_of(self, model: LoadedModel) -> Clock:
+        if self._clock is None or self._clock[0] is not model:
+            self._clock = model, Clock(model.parameters)
+        return self._clock[1]
+
+    async def _gate(self, model: LoadedModel) -> Sequence[float]:
+        """The gate's weights for *model*, which a file may hold."""
+        if self._weights is None or self._weights[0] != model.name:
+            self._weights = model.name, await self._worker.run(lambda: weights_for(model.name))
+        return self._weights[1]
+
+
+def _budget(model: LoadedModel, max_tokens: int) -> int:
+    """Most tokens of a prompt that leaves room for the answer, at least half of the context.
+
+    All of it where the answer has a context of its own.
+    """
+    length = model.engine.info.context_length
+    return max(1, length if model.family.apart else max(length - max_tokens, length // 2))
+
+
+def _secret(query: CompletionQuery) -> bool:
+    uri = query.snapshot.uri
+    return is_secret_file(path_of(uri) or uri)
