@@ -177,7 +177,8 @@ class Answering:
                 return None
             shown = Judge(planned, context, settings.suggestions, weights).judge(generated)
             if shown is None:
-                return entry_of(query, stamp, None, said)
+                # Of a word that was begun the rest may be likelier than the gate can tell.
+                return None if said.begun else entry_of(query, stamp, None, said)
             completion = completion_of(
                 query, shown, generated, context, Source.CACHE, model.name, Timings()
             )

@@ -42,25 +42,26 @@ class Said:
     over: bool
     """Whether the model had no more to say; else it was stopped."""
 
+    begun: bool = False
+    """Whether the beginning of the first piece is missing. How likely the rest of it is, now that
+    the beginning is known, nobody said; not less than all of it was."""
+
     text: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", "".join(piece.text for piece in self.pieces))
 
     def after(self, count: int) -> Said:
-        """What is left once the first *count* characters have been typed.
-
-        A piece that was begun keeps its probability, which is too low rather than too high: what
-        was typed of it spoke for it.
-        """
+        """What is left once the first *count* characters have been typed."""
         rest: list[Piece] = []
+        begun = self.begun and not count
         for piece in self.pieces:
             if count and count >= len(piece.text):
                 count -= len(piece.text)
                 continue
             rest.append(Piece(piece.text[count:], piece.log_prob) if count else piece)
-            count = 0
-        return Said(tuple(rest), self.over)
+            begun, count = begun or count > 0, 0
+        return Said(tuple(rest), self.over, begun)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ REMEMBERED: Final = 15
 LONGEST_GAP: Final = 1.0
 """Seconds; a longer one is a pause, not typing."""
 
+SHORTEST_GAP: Final = 0.03
+"""Seconds; nobody types faster, but keys are repeated and editors send what they had kept."""
+
 USUAL_GAP: Final = 0.18
 """The median of people who type code, until something is known of this one."""
 
@@ -59,7 +62,7 @@ class Pace:
     @property
     def gap(self) -> float:
         """Seconds between two requests while typing; median."""
-        return statistics.median(self._gaps) if self._gaps else USUAL_GAP
+        return max(SHORTEST_GAP, statistics.median(self._gaps)) if self._gaps else USUAL_GAP
 
     def delay(self, expected: float) -> float:
         """Seconds to wait before a job that will take *expected* seconds."""
@@ -68,4 +71,4 @@ class Pace:
         gap = self.gap
         if expected <= CHEAP * gap:
             return 0.0
-        return min(MOST, SHARE * gap * min(1.0, expected / max(gap, 1e-3)))
+        return min(MOST, SHARE * gap * min(1.0, expected / gap))

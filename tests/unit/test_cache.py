@@ -212,3 +212,5 @@ def test_what_is_left_is_cut_between_and_in_pieces(pieces: list[str], count: int
     left = words.after(count)
     assert left.text == words.text[count:]
     assert all(piece.log_prob == -1.0 for piece in left.pieces)
+    ends = {len("".join(pieces[:number])) for number in range(len(pieces) + 1)}
+    assert left.begun is (count not in ends and count < len(words.text))

@@ -101,6 +101,26 @@ async def test_what_was_doubtful_may_become_likely() -> None:
     assert (shown(typed), typed and typed.source) == ("ch(url)", Source.TYPED)
 
 
+async def test_the_rest_of_a_doubtful_word_is_asked_for() -> None:
+    """How likely it is now that its beginning was typed, only the model can tell."""
+    tokenizer = word_tokenizer(["fetch"])
+
+    async def open_model(_: Settings) -> LoadedModel:
+        return LoadedModel(engine, tokenizer, FAMILIES["causal"], "scripted")
+
+    def answer(request: GenerationRequest) -> Sequence[int]:
+        fresh = tokenizer.decode(request.prompt.tokens).endswith("= ")
+        return tokenizer.encode("fetch(url)\n" if fresh or request.first_ids else "tch(url)\n")
+
+    engine = ScriptedEngine(answer, log_probs=[math.log(0.05)] * 20)
+    service = CompletionService(QUIET, open_model=open_model)
+    assert await service.complete(query_at("x = ¦\n")) is None
+    await service.complete(query_at("x = fe¦\n"))
+    assert len(engine.requests) == 2
+    await service.complete(query_at("x = fetch¦\n"))  # a whole word: that can be told
+    assert len(engine.requests) == 2
+
+
 async def test_going_back_and_on_again() -> None:
     """Typing something else and deleting it leads to what was known; so does partial accepting."""
     engine = saying("fetch(url)\n")

@@ -28,6 +28,7 @@ def typing(gap: float, characters: int = 1, count: int = 12) -> Pace:
         (typing(0.2), 5.0, 0.2 / 3),
         (typing(0.9), 5.0, MOST),
         (typing(0.05), 5.0, 0.05 / 3),
+        (typing(0.002), 5.0, 0.01),  # a key that is held down
         (typing(0.4, characters=3), 5.0, 0.0),  # an editor that waits itself
         (typing(3.0), 0.18, 0.06),  # pauses are no typing
     ],
