@@ -26,6 +26,10 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 COUNT = click.IntRange(min=0)
 
+TIMELESS: Mapping[str, object] = {"deadline": 0, "invokedDeadline": 0, "prefetch": False}
+"""What is measured is what a model says, not how much of it there was time for: the same on every
+machine. ``--set`` is stronger, the user's own settings are not."""
+
 
 @click.group("eval")
 def evaluate() -> None:
@@ -214,7 +218,7 @@ def _replay(
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:
-    """The user's settings, changed as the command line says.
+    """The user's settings without a clock, changed as the command line says.
 
     :raises UsageError: a ``--set`` that is no setting.
     """
@@ -224,7 +228,7 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     if complaints := parse_options(changes).complaints:
         raise UsageError(f"--set: {complaints[0]}", mend="see the settings in the README")
     flags = state.overrides(given["model"], given["device"], given["compute_type"])
-    return state.settings_for(Path.cwd(), {**changes, **flags})
+    return state.settings_for(Path.cwd(), {**TIMELESS, **changes, **flags})
 
 
 def _change(text: str) -> tuple[str, object]:

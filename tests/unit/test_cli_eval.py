@@ -28,6 +28,11 @@ from codegen_lsp.evaluation.replay.run import Plan
 from codegen_lsp.evaluation.replay.summary import summarize
 
 
+def timeless(**given: Any) -> Settings:
+    """Settings as evaluation uses them: without a clock."""
+    return Settings(deadline=0, invoked_deadline=0, prefetch=False, **given)
+
+
 def sample(*, exact: Sequence[bool] = (True, False), sha256: str = "0") -> Run:
     """A small run."""
     answers = [
@@ -87,7 +92,7 @@ def test_a_replay_is_a_table(asked: list[Any], capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr()
     for words in ("bundled: 2 points", "exact match", "50.0 (50.0)", "repositories", "latency"):
         assert words in shown.out
-    assert asked == [["shop"], Settings(), Plan()]
+    assert asked == [["shop"], timeless(), Plan()]
 
 
 def test_what_is_asked_for(asked: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +105,7 @@ def test_what_is_asked_for(asked: list[Any], capsys: pytest.CaptureFixture[str])
     names, settings, plan = asked
     assert names == ["shop", "cpython-lib"]
     assert plan == Plan(7, 1, 0, 3)
-    assert settings == Settings(
+    assert settings == timeless(
         model="own-model",
         suggestions="quiet",
         max_line_tokens=50,
