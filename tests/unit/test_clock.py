@@ -45,7 +45,7 @@ def test_what_says_nothing_is_not_counted(read: int, written: int) -> None:
 def test_guesses(parameters: int, read: float, write: float) -> None:
     """Before the first job, by the size of the model; of unknown models nothing is supposed."""
     found = Clock(parameters)
-    assert (found.read, found.write) == (pytest.approx(read), pytest.approx(write))
+    assert [found.read, found.write] == pytest.approx([read, write])
 
 
 @pytest.mark.parametrize(
