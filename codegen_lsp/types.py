@@ -209,10 +209,6 @@ class GenerationRequest:
     """Tokens the answer begins with that are given, not generated, and never yielded; for
     encoder-decoders, ignored by others."""
 
-    drafts: bool = False
-    """Whether the engine may guess tokens and check several at once. The answer is the same; tokens
-    that were guessed come without a probability. A wish, like the above."""
-
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -26,6 +26,7 @@ from codegen_lsp.cli.complete import summary
 from codegen_lsp.cli.state import PROGRAM, workspace_of
 from codegen_lsp.completer import Completer
 from codegen_lsp.completion.calibration import Calibration, calibration_of, calibrations
+from codegen_lsp.completion.choosing import choose_engine, llama_there
 from codegen_lsp.config.home import home, settings_file
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.config.sources import WORKSPACE_FILE, Resolved
@@ -153,6 +154,10 @@ def _engine(_: Case) -> Iterator[Row]:
     yield Row("engine", Status.OK, f"CTranslate2 on {'; '.join(shown)}")
     if len(devices) == 1:
         yield Row("cuda", Status.OK, "no device; models run on the CPU")
+    there = (
+        "is installed" if llama_there() else "is not installed (pip install 'codegen-lsp[llama]')"
+    )
+    yield Row("llama.cpp", Status.OK, f"{there}; what runs a model is said below")
 
 
 def _settings(case: Case) -> Iterator[Row]:
@@ -192,7 +197,16 @@ def _model(case: Case) -> Iterator[Row]:
     manifest = model.manifest
     size = f"{manifest.parameters / 1e6:.1f} M parameters, {manifest.compute_type or 'unknown'}"
     yield Row("model", Status.OK, f"{manifest.name}, {size}, intact in {model.path}")
+    try:
+        choice = choose_engine(model, case.settings, home())
+    except CodegenError as error:
+        yield _failed("runs on", error)
+        return
+    yield Row("runs on", Status.OK, f"{ENGINE_NAMES[choice.engine]}, {choice.why}")
     yield from _completion(case)
+
+
+ENGINE_NAMES = {"ct2": "CTranslate2", "llama": "llama.cpp"}
 
 
 def _completion(case: Case) -> Iterator[Row]:

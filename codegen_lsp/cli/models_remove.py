@@ -26,6 +26,7 @@ def remove(name: str, yes: bool, as_json: bool) -> int:
     from codegen_lsp.errors import ModelNotFoundError
     from codegen_lsp.models import store
     from codegen_lsp.models.downloads import forget_download
+    from codegen_lsp.models.gguf import forget_gguf
 
     def waiting() -> None:
         click.echo(f"another process is changing {name}; waiting for it", err=True)
@@ -44,6 +45,7 @@ def remove(name: str, yes: bool, as_json: bool) -> int:
                 return 1
         freed = store.remove(name, home(), waiting)
         freed += forget_download(name, home(), waiting) or 0
+        freed += forget_gguf(name, home())
     if as_json:
         state.print_json({"model": name, "bytes": freed})
     else:

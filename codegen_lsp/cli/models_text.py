@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from codegen_lsp.config.home import home
 from codegen_lsp.errors import UsageError
 from codegen_lsp.models import fit
 from codegen_lsp.models.catalog import Entry, find_entry
+from codegen_lsp.models.gguf import KINDS, gguf_file
 
 if TYPE_CHECKING:
     from codegen_lsp.models.store import ModelFolder
@@ -24,6 +26,7 @@ __all__ = [
     "count_text",
     "describe_entry",
     "describe_model",
+    "engines_of",
     "entry_of",
     "fit_of",
     "installed_entries",
@@ -115,9 +118,16 @@ def describe_model(model: ModelFolder) -> Mapping[str, Any]:
         "memory_bytes": needed(model),
         "version": model.version,
         "folder": str(model.path),
+        "engines": engines_of(model),
         "origin": None if origin is None else msgspec.to_builtins(origin),
         "checks": msgspec.to_builtins(manifest.checks),
     }
+
+
+def engines_of(model: ModelFolder) -> list[str]:
+    """The engines that an installed model is ready for, with how its weights are stored there."""
+    ready = (kind for kind in KINDS if gguf_file(model, home(), kind).is_file())
+    return ["ct2", *(f"llama {kind}" for kind in ready)]
 
 
 def describe_entry(entry: Entry, machine: int, *, installed: bool) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ from codegen_lsp.completion.sources import sources_for
 from codegen_lsp.completion.worker import Worker
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.context.collect import collect
+from codegen_lsp.context.copies_texts import Searched
 from codegen_lsp.context.outbound import scrubbed
 from codegen_lsp.context.privacy import is_secret_file
 from codegen_lsp.context.uris import path_of
@@ -71,6 +72,13 @@ class Neighbours(Protocol):
         self, query: CompletionQuery, sources: Collection[str], limit: int
     ) -> tuple[Snippet, ...]:
         """Code from elsewhere, at most *limit* characters, the most telling first.
+
+        Called on a thread of its own.
+        """
+        ...
+
+    def texts(self, query: CompletionQuery) -> Searched:
+        """The document and others like it, to be searched for copies, after :meth:`prepare`.
 
         Called on a thread of its own.
         """

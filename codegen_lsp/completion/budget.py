@@ -7,6 +7,7 @@ know tokens' contents: when an answer is whole is decided in ``stopping``.
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,10 @@ __all__ = ["Plan", "Shape", "plan", "unwelcome"]
 
 MAX_LINES: Final = {Trigger.AUTOMATIC: 12, Trigger.INVOKED: 32}
 """Most lines of a block, by what asked for it."""
+
+
+_WORD: Final = re.compile(r"(?<![\w\\])[A-Za-z_]\w*\Z", re.ASCII)
+"""The end of a text within a name or a word; a number may end where letters go on."""
 
 
 class Shape(enum.Enum):
@@ -93,9 +98,12 @@ def _begins_block(place: Place) -> bool:
     """Whether a block, or what a bracket holds, begins at *place*.
 
     The syntax tree knows best what a block is; brackets, and languages without a grammar, are
-    judged by the lines around the cursor.
+    judged by the lines around the cursor. In a word nothing begins: there no tree is asked.
     """
+    fresh = place.fresh_block
+    if not fresh and _WORD.search(place.head):
+        return False
     expected = expects(place.before, place.after, place.language_id)
     if expected is Expectation.BLOCK:
         return True
-    return place.fresh_block and expected is not Expectation.STATEMENT
+    return fresh and expected is not Expectation.STATEMENT

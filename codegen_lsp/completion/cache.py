@@ -89,7 +89,7 @@ class Entry:
     """Hash of what stands after the cursor once :attr:`completion` is accepted."""
 
     said: Said | None
-    """``None`` where no model was asked."""
+    """``None`` where no model was asked, or nothing was to be sent to it."""
 
     @property
     def replaced(self) -> int:
@@ -180,7 +180,9 @@ class Cache:
 
     def put(self, entry: Entry) -> None:
         """Remember *entry*, instead of what was known of its place."""
-        key = (entry.uri, entry.offset, entry.before, entry.after, entry.trigger)
+        # What a model said stays known beside what was copied.
+        asked = entry.said is not None
+        key = (entry.uri, entry.offset, entry.before, entry.after, entry.trigger, asked)
         self._entries[key] = entry
         self._entries.move_to_end(key)
         while len(self._entries) > self._most:

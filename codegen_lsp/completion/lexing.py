@@ -52,6 +52,11 @@ class Lexed:
 
 START: Final = Lexed()
 
+_PART: Final = 1_024
+"""Long texts are read in parts of about so many characters, which are remembered."""
+
+_REMEMBERED: Final = 64
+
 _REGEX: Final = (
     r"(?:(?<=[(,=:!&|?;\[{])|(?<=[(,=:!&|?;\[{] ))"
     r"/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/\w*"
@@ -73,6 +78,7 @@ def state_after(text: str, syntax: Syntax, *, whole: bool) -> Lexed:
     """The state at the end of *text*; if it is not the *whole* document, it may begin in a string.
 
     Of the ways to read it, the one is taken in which fewest lines that look like code are text.
+    The answer has no offsets. What stands above the last line is not read again with each key.
     """
     starts = [START]
     if not whole:
@@ -84,14 +90,29 @@ def state_after(text: str, syntax: Syntax, *, whole: bool) -> Lexed:
 
 def _read(text: str, syntax: Syntax, start: Lexed, counted: bool) -> tuple[Lexed, int]:
     """The state at the end of *text* and, if asked, how many lines of code are text in it."""
-    if not counted:
-        return lex(text, syntax, start), 0
-    state, place, count = start, 0, 0
-    for line in _CODE.finditer(text):
-        begun = text.rfind("\n", 0, line.start() + 1) + 1 if line.start() else 0
+    cut = text.rfind("\n") + 1
+    state, count = _lines_read(text[:cut], syntax, start, counted)
+    line = text[cut:]
+    count += bool(counted and state.inside and _CODE.search(line))
+    return _state(lex(line, syntax, state)), count
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _lines_read(text: str, syntax: Syntax, start: Lexed, counted: bool) -> tuple[Lexed, int]:
+    """The same of whole lines: nothing that is read as one goes from a line into the next."""
+    cut = text.rfind("\n", 0, (len(text) - 1) // _PART * _PART) + 1
+    state, count = _lines_read(text[:cut], syntax, start, counted) if cut else (start, 0)
+    place = cut
+    for found in _CODE.finditer(text, cut) if counted else ():
+        begun = text.rfind("\n", cut, found.start() + 1) + 1 or cut
         state, place = lex(text[place:begun], syntax, state), begun
         count += bool(state.inside)
-    return lex(text[place:], syntax, state), count
+    return _state(lex(text[place:], syntax, state)), count
+
+
+def _state(found: Lexed) -> Lexed:
+    """What one can go on from, without offsets."""
+    return Lexed(found.brackets, found.inside, found.string)
 
 
 def lex(text: str, syntax: Syntax, state: Lexed = START) -> Lexed:

@@ -37,11 +37,13 @@ _NUMBER: Final = re.compile(r"\d+")
 def line_loops(line: str, checked: int = 0) -> bool:
     """Whether a loop ends anywhere in *line* after its first *checked* characters."""
     for end in range(checked + 1, len(line) + 1):
-        last = line[end - 1]
-        for period in range(1, min(LONGEST_PERIOD, end // 3) + 1):
-            if line[end - 1 - period] != last:
-                continue
-            unit = line[end - period : end]
+        last, place = line[end - 1], end - 1
+        least = end - 1 - min(LONGEST_PERIOD, end // 3)
+        while (place := line.rfind(last, least, place)) >= 0:
+            period = end - 1 - place
+            unit = line[place + 1 : end]
+            if line[place + 1 - period : place + 1] != unit:
+                continue  # not even twice
             times = _times(unit)
             if period * times <= end and line[end - period * times : end] == unit * times:
                 return True

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from codegen_lsp.completion.choosing import Choice, choose_engine
 from codegen_lsp.config.home import home
-from codegen_lsp.config.settings import Settings
+from codegen_lsp.config.settings import Settings, engine_part
 from codegen_lsp.engines.base import Engine
 from codegen_lsp.engines.table import EngineSpec, create_engine
-from codegen_lsp.errors import CodegenError, ModelDamagedError
+from codegen_lsp.errors import CodegenError, EngineUnavailableError, ModelDamagedError
 from codegen_lsp.models.store import ModelFolder, find_model
 from codegen_lsp.prompts.families import Family, family_of
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
@@ -26,6 +28,12 @@ __all__ = ["LoadedModel", "ModelSlot", "OpenModel", "open_model"]
 
 RETRY_SECONDS: Final = 5.0
 """How long a model that could not be opened is not tried again."""
+
+RESTART_SECONDS: Final = 60.0
+"""An engine that fails is opened once more; one that fails again within this time is left alone for
+as long."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +72,27 @@ async def open_model(settings: Settings) -> LoadedModel:
 
 
 async def _load(folder: ModelFolder, settings: Settings) -> LoadedModel:
-    loaded = await asyncio.to_thread(_assemble, folder, settings)
+    choice = await asyncio.to_thread(choose_engine, folder, settings, home())
     try:
-        await loaded.engine.load()
+        return await _loaded(folder, settings, choice)
+    except EngineUnavailableError as error:
+        if settings.engine != "auto" or choice.engine == "ct2":
+            raise
+        logger.warning("%s cannot be used, CTranslate2 is: %s", choice.engine, error)
+    return await _loaded(folder, settings, Choice("ct2", "llama.cpp could not be used"))
+
+
+async def _loaded(folder: ModelFolder, settings: Settings, choice: Choice) -> LoadedModel:
+    model = await asyncio.to_thread(_assemble, folder, settings, choice)
+    try:
+        await model.engine.load()
     except BaseException:
-        await loaded.engine.close()
+        await model.engine.close()
         raise
-    return loaded
+    return model
 
 
-def _assemble(folder: ModelFolder, settings: Settings) -> LoadedModel:
+def _assemble(folder: ModelFolder, settings: Settings, choice: Choice) -> LoadedModel:
     manifest = folder.manifest
     spec = EngineSpec(
         folder=folder.path,
@@ -83,13 +102,16 @@ def _assemble(folder: ModelFolder, settings: Settings) -> LoadedModel:
         compute_type=settings.compute_type,
         threads=settings.threads,
         architecture=manifest.architecture,
+        cache_memory=settings.cache_memory,
+        drafts=settings.drafts,
+        gguf=choice.gguf,
     )
     return LoadedModel(
-        engine=create_engine(settings.engine, spec),
+        engine=create_engine(choice.engine, spec),
         tokenizer=CodeTokenizer.from_folder(folder.path),
         family=family_of(manifest.family),
         name=manifest.name,
-        parameters=manifest.parameters or 0,
+        parameters=manifest.parameters,
     )
 
 
@@ -109,9 +131,11 @@ class ModelSlot:
         self._open = open_model
         self._clock = clock
         self._opening: asyncio.Task[LoadedModel] | None = None
-        self._opened_with: Settings | None = None
+        self._opened_with: tuple[object, ...] | None = None
         self._failure: CodegenError | None = None
-        self._failed_at = 0.0
+        self._retry_at = 0.0
+        """When what failed may be tried again."""
+        self._restarted_at = -RESTART_SECONDS
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
@@ -120,7 +144,7 @@ class ModelSlot:
         task = self._opening
         return (
             task is not None
-            and self._opened_with == _identity(self._settings)
+            and self._opened_with == engine_part(self._settings)
             and task.done()
             and not task.cancelled()
             and task.exception() is None
@@ -129,17 +153,18 @@ class ModelSlot:
     def configure(self, settings: Settings) -> None:
         """Use other settings from the next :meth:`get` on."""
         self._settings = settings
-        if _identity(settings) != self._opened_with:
+        if engine_part(settings) != self._opened_with:
             self._failure = None
 
     async def get(self) -> LoadedModel:
         """The model. Who is cancelled while it opens does not stop it from opening.
 
-        :raises CodegenError: it cannot be opened; remembered for :data:`RETRY_SECONDS`.
+        :raises CodegenError: it cannot be opened; remembered for :data:`RETRY_SECONDS`. Or its
+            engine failed twice; remembered for :data:`RESTART_SECONDS`.
         """
-        if self._failure is not None and self._clock() < self._failed_at + RETRY_SECONDS:
+        if self._failure is not None and self._clock() < self._retry_at:
             raise self._failure.with_traceback(None)
-        wanted = _identity(self._settings)
+        wanted = engine_part(self._settings)
         if self._opening is not None and self._opened_with != wanted:
             await self._drop()
         if self._opening is None:
@@ -150,7 +175,25 @@ class ModelSlot:
         return await asyncio.shield(self._opening)
 
     async def failed(self, model: LoadedModel, error: CodegenError) -> None:
-        """The engine of *model* failed while it was at work."""
+        """The engine of *model* failed while it was at work: close it, so that :meth:`get` opens it
+        once more. Where that was done a short while ago, it is left alone instead.
+
+        Does nothing where *model* was replaced already. Callers see to it that no job uses it.
+        """
+        task = self._opening
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return
+        if task.result() is not model:
+            return
+        now = self._clock()
+        again = now < self._restarted_at + RESTART_SECONDS
+        if again:
+            self._failure, self._retry_at = error, now + RESTART_SECONDS
+            logger.error("the engine failed again and is left alone for a while: %s", error)
+        else:
+            self._restarted_at = now
+            logger.warning("the engine failed and is restarted: %s", error)
+        await self._drop()
 
     def _note(self, task: asyncio.Task[LoadedModel]) -> None:
         """Forget an opening that failed, so that another can be tried."""
@@ -160,7 +203,7 @@ class ModelSlot:
             self._opening = None
             error = None if task.cancelled() else task.exception()
             if isinstance(error, CodegenError):
-                self._failure, self._failed_at = error, self._clock()
+                self._failure, self._retry_at = error, self._clock() + RETRY_SECONDS
 
     async def _drop(self) -> None:
         """Close the model in the background; the event loop goes on."""
@@ -190,14 +233,3 @@ async def _close(opening: asyncio.Task[LoadedModel]) -> None:
     with contextlib.suppress(asyncio.CancelledError, Exception):
         model = await opening
         await model.engine.close()
-
-
-def _identity(settings: Settings) -> Settings:
-    """Settings in which only those differ from the default that make another model or engine."""
-    return Settings(
-        model=settings.model,
-        engine=settings.engine,
-        device=settings.device,
-        compute_type=settings.compute_type,
-        threads=settings.threads,
-    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import codeop
 import enum
+import functools
 import re
 import warnings
 from typing import Final
@@ -21,6 +22,9 @@ __all__ = ["Fit", "breaks_python", "fits", "has_room"]
 
 LONGEST: Final = 8192
 """Characters of a statement that are parsed; longer ones are not judged."""
+
+_REMEMBERED: Final = 16
+"""An answer is judged more than once, while it is generated and when it is tidied."""
 
 _LINE: Final = re.compile(r"^([ \t]*)(?=[^\s#])", re.MULTILINE)
 _DEFINITION: Final = re.compile(r"^([ \t]*)(?:async def|def|class)\b", re.MULTILINE)
@@ -92,6 +96,7 @@ def breaks_python(prefix: str, text: str, suffix: str) -> bool:
     return fitted and _judge(f"{before}{text}{tail}\n{below}") is Fit.WRONG
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _around(prefix: str, suffix: str) -> tuple[str, str]:
     """The definition or top-level statement the cursor is in, before and after the cursor."""
     head = prefix.rfind("\n") + 1
@@ -125,6 +130,11 @@ def _unreadable(before: str, after: str) -> bool:
 
 def _judge(code: str) -> Fit:
     patience.check()
+    return _judged(code)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _judged(code: str) -> Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

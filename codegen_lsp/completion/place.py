@@ -107,7 +107,7 @@ class Place:
         """Whether what follows closes a bracket that nothing before the cursor opens."""
         if not self.syntax.balanced:
             return False
-        return bool(lex(self.after[:_NEAR], self.syntax, self.lexed).unmatched)
+        return _closes_more(self.after[:_NEAR], self.syntax, self.lexed)
 
     def closed_below(self, columns: int) -> bool:
         """Whether the document closes the innermost bracket that is open at the cursor.
@@ -173,6 +173,12 @@ def only_closes(tail: str) -> bool:
 def width(line: str) -> int:
     """Columns of indentation of *line*."""
     return len(line[: len(line) - len(line.lstrip(" \t"))].expandtabs(_TAB))
+
+
+@functools.lru_cache(maxsize=16)
+def _closes_more(text: str, syntax: Syntax, state: Lexed) -> bool:
+    """Whether *text* closes a bracket that neither it nor *state* opens."""
+    return bool(lex(text, syntax, state).unmatched)
 
 
 @functools.lru_cache(maxsize=256)

@@ -13,13 +13,15 @@ import dataclasses
 import logging
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from codegen_lsp.completion.ahead import accepted, on_a_new_line
 from codegen_lsp.completion.answering import Answering, Neighbours
 from codegen_lsp.completion.budget import unwelcome
-from codegen_lsp.completion.cache import Cache, Entry
+from codegen_lsp.completion.cache import Cache, Entry, entry_of
+from codegen_lsp.completion.copyist import Copyist
+from codegen_lsp.completion.counts import Counts
 from codegen_lsp.completion.flight import Flight, Flights, Saying
 from codegen_lsp.completion.model import ModelSlot, OpenModel, open_model
 from codegen_lsp.completion.pace import Pace
@@ -43,42 +45,6 @@ LIKELY: Final = 0.5
 """What follows a suggestion is of interest where the suggestion is so likely to be right."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """What became of all requests since the start."""
-
-    requests: int = 0
-    unwanted: int = 0
-    """Not to be answered by the settings, or where a suggestion would be in the way."""
-
-    typed: int = 0
-    """Answered by what is left of a suggestion."""
-
-    cached: int = 0
-    """Answered by what was said before, be it that there is nothing to suggest."""
-
-    copied: int = 0
-    """Answered by what stands elsewhere."""
-
-    joined: int = 0
-    """Answered by what was on its way for an earlier request."""
-
-    asked: int = 0
-    """Requests for which the engine was asked."""
-
-    superseded: int = 0
-    """Requests that ended because a newer one of the document came, or were cancelled."""
-
-    ahead: int = 0
-    """Jobs that computed what might be asked next."""
-
-    prewarmed: int = 0
-    """Prompts read while nobody waited."""
-
-    tokens_read: int = 0
-    tokens_written: int = 0
-
-
 class CompletionService:
     """Completes code with one model, which the first request opens. For one event loop."""
 
@@ -100,6 +66,7 @@ class CompletionService:
         """What may be asked next, computed in the background."""
         self._reading: asyncio.Task[None] | None = None
         self._cache = Cache()
+        self._copyist = Copyist(neighbours)
         self._pace = Pace()
         self._counts = Counts()
 
@@ -127,7 +94,7 @@ class CompletionService:
             self._counts.superseded += 1
             raise
         self._look_ahead(query, completion)
-        return completion
+        return None if completion is None else _timed(completion, started)
 
     async def explain(self, query: CompletionQuery) -> str:
         """The prompt the model would read for *query*, marks that are no text by their names.
@@ -173,6 +140,7 @@ class CompletionService:
             await ahead.gone()
         await self._slot.close()
         self._answering.close()
+        self._copyist.close()
         self._cache.clear()
 
     def _wanted(self, query: CompletionQuery) -> bool:
@@ -185,6 +153,9 @@ class CompletionService:
     async def _turn(self, query: CompletionQuery, started: float) -> Completion | None:
         """The answer to *query*, from whoever has it first."""
         stamp = self._stamp(query)
+        copied = await self._instant(query, stamp)
+        if copied is not None:
+            return self._counted(copied, joined=False)
         joined = waited = False
         while True:
             known = await self._known(query, stamp)
@@ -206,6 +177,23 @@ class CompletionService:
 
     def _stamp(self, query: CompletionQuery) -> Hashable:
         return None if self._neighbours is None else self._neighbours.stamp(query.snapshot.uri)
+
+    async def _instant(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
+        """What is left of what was shown; else a copy, unless what was said before is likelier."""
+        for found in self._cache.find(query, stamp):
+            rest = found.rest(query)
+            if rest is not None:
+                return replace(found.entry, completion=rest)
+        copied = await self._copyist.find(query, self._settings)
+        if copied is None:
+            return None
+        known = await self._known(query, stamp)
+        said = None if known is None else known.completion
+        if said is not None and (said.confidence or 0.0) >= (copied.confidence or 0.0):
+            return known
+        entry = entry_of(query, stamp, copied, None)
+        self._cache.put(entry)
+        return entry
 
     async def _known(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
         """What is known of the place of *query* without asking the engine."""
@@ -230,8 +218,11 @@ class CompletionService:
         if joined:
             counts.joined += 1
             return None if completion is None else replace(completion, source=Source.FLIGHT)
-        if completion is not None and completion.source is Source.TYPED:
+        source = None if completion is None else completion.source
+        if source is Source.TYPED:
             counts.typed += 1
+        elif source is Source.COPY:
+            counts.copied += 1
         else:
             counts.cached += 1
         return completion
@@ -321,6 +312,8 @@ class CompletionService:
         beginning.
         """
         there = accepted(query, completion)
+        if completion.source is Source.COPY:
+            return on_a_new_line(there)
         left = next((found.left() for found in self._cache.find(there, stamp)), None)
         if left is None:
             return there
@@ -340,6 +333,12 @@ class CompletionService:
             await self._engagement.run_behind(job, REST_SECONDS)
         except CodegenError as error:  # the next request will say it
             logger.debug("reading ahead: %s", error)
+
+
+def _timed(completion: Completion, started: float) -> Completion:
+    """*completion*, and how long it took, whoever had it."""
+    took = (time.monotonic() - started) * 1000
+    return replace(completion, timings=replace(completion.timings, total_ms=took))
 
 
 def _likely(completion: Completion) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["ContextSource", "Settings"]
+__all__ = ["ContextSource", "Settings", "engine_part"]
 
 ContextSource = Literal["open", "imports", "definitions", "similar", "header"]
 
@@ -45,8 +45,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         "float16",
         "bfloat16",
         "float32",
+        "q8_0",
+        "q4_0",
     ] = "auto"
-    """``auto`` is int8 on a CPU, float16 on a GPU."""
+    """``auto`` is int8 on a CPU, float16 on a GPU, q8_0 with llama.cpp, whose are the last two."""
 
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
     """CPU threads for one completion; 0 takes what suits the model: one for a small one, else the
@@ -54,6 +56,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     cache_memory: Annotated[int, Meta(ge=0, le=1 << 20)] = 0
     """Most MiB that an engine may keep of what it has read; 0 takes what suits the machine."""
+
+    drafts: bool = False
+    """Whether llama.cpp guesses what is said before to be said again, and checks several tokens at
+    once: the same answers, sooner where code repeats, but how likely a guessed token was is not
+    known, so that more is shown."""
 
     deadline: Milliseconds = 400
     """Milliseconds in which a suggestion while typing should be there: prompts and answers are as
@@ -94,3 +101,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is written to stderr and to the editor's log."""
+
+
+def engine_part(settings: Settings) -> tuple[object, ...]:
+    """What makes another model or engine when it is another value; of no use but to be compared."""
+    return (
+        settings.model,
+        settings.engine,
+        settings.device,
+        settings.compute_type,
+        settings.threads,
+        settings.cache_memory,
+        settings.drafts,
+    )

@@ -20,8 +20,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from codegen_lsp.context.looks import imports_like, scopes_like, starts_like
+from codegen_lsp.context.looks import (
+    IMPORTS_WITHIN,
+    SCOPES_WITHIN,
+    imports_like,
+    scopes_like,
+    starts_like,
+)
 from codegen_lsp.context.window import plain
+from codegen_lsp.syntax.latest import latest
 from codegen_lsp.syntax.outline import Outline, cut_points, outline, scopes_at, signature_of
 from codegen_lsp.types import Kept
 
@@ -73,25 +80,33 @@ class Header:
 def header_at(text: str, offset: int, language_id: str) -> Header:
     """The header of a cursor at *offset* of *text*."""
     begin = 1 + max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset))
-    end = _LINE_END.search(text, offset)
-    rest = text[end.start() :] if end else ""
-    blanks = _indent(text[begin : end.start() if end else len(text)], offset - begin, rest)
-    if language_id in _INDENTED:
-        rest = ""
-    elif not rest.strip():
+    found = _LINE_END.search(text, offset)
+    end = found.start() if found else len(text)
+    blanks = _indent(text[begin:end], offset - begin, text, end)
+    room = PARSED - begin - len(blanks)
+    rest = "" if language_id in _INDENTED or room < 0 else text[end:]
+    if language_id not in _INDENTED and (not rest or rest.isspace()):
         rest = ";"  # nothing closes the bodies that are open: the line is in them if it says so
-    read = f"{text[:begin]}{blanks}{rest}"
-    found = _outline(read, language_id) if len(read) <= PARSED else None
-    if found is None:
+    if len(rest) > room:
         return _looked_at(text, begin, blanks, language_id)
+    return _read(text[:begin], blanks, rest, language_id)
+
+
+@latest
+def _read(above: str, blanks: str, rest: str, language_id: str) -> Header:
+    """The header below the lines *above*."""
+    begin = len(above)
+    found = _outline(f"{above}{blanks}{rest}", language_id)
+    if found is None:
+        return _looked_at(above, begin, blanks, language_id)
     outlined, cuts = found
-    imports = _chosen(text, begin, list(_imports(text, begin, outlined, language_id)))
-    scopes = list(_signatures(text, begin, begin + len(blanks), outlined))
+    imports = _chosen(above, begin, list(_imports(above, begin, outlined, language_id)))
+    scopes = list(_signatures(above, begin, begin + len(blanks), outlined))
     kept = sorted((*imports, *scopes), key=lambda one: one.offset)
     return Header(tuple(kept), tuple(cut for cut in cuts if cut < begin))
 
 
-def _indent(line: str, column: int, rest: str) -> str:
+def _indent(line: str, column: int, text: str, end: int) -> str:
     """How deep the cursor is in: in a blank line as deep as the line that follows.
 
     So that an empty line in the midst of a body, which nobody indents, is in that body.
@@ -99,7 +114,7 @@ def _indent(line: str, column: int, rest: str) -> str:
     blanks = _INDENT.match(line, 0, column)
     if line.strip() or column:
         return blanks.group() if blanks else ""
-    below = _BELOW.match(rest)
+    below = _BELOW.match(text, end)
     return below.group(1) if below else ""
 
 
@@ -138,19 +153,33 @@ def _signatures(text: str, begin: int, offset: int, found: Outline) -> Iterator[
 
 def _looked_at(text: str, begin: int, blanks: str, language_id: str) -> Header:
     """The header by what lines look like."""
-    imports = _chosen(text, begin, imports_like(text, begin, language_id))
-    scopes = scopes_like(text, begin, blanks)
+    head, recent = text[: min(begin, IMPORTS_WITHIN)], text[max(0, begin - SCOPES_WITHIN) : begin]
+    return _looks(head, recent, begin, blanks, language_id)
+
+
+@latest
+def _looks(head: str, recent: str, begin: int, blanks: str, language_id: str) -> Header:
+    """The same, by the beginning of a text and by what stands before *begin*."""
+    before = begin - len(recent)
+    imports = _chosen(recent, begin, imports_like(head, len(head), language_id), before)
+    scopes = [
+        Kept(before + one.offset, one.text) for one in scopes_like(recent, len(recent), blanks)
+    ]
     kept = sorted((*imports, *scopes), key=lambda one: one.offset)
-    return Header(tuple(kept), starts_like(text, begin))
+    return Header(tuple(kept), tuple(before + one for one in starts_like(recent, len(recent))))
 
 
-def _chosen(text: str, begin: int, imports: Sequence[Kept]) -> list[Kept]:
-    """Of *imports* as many lines as are kept: first those that are used near the cursor."""
+def _chosen(text: str, begin: int, imports: Sequence[Kept], before: int = 0) -> list[Kept]:
+    """Of *imports* as many lines as are kept: first those that are used near the cursor.
+
+    *text* lacks so many characters *before* it.
+    """
     sizes = [one.text.count("\n") for one in imports]
     if sum(sizes) <= IMPORT_LINES:
         return list(imports)
     behind = imports[-1].offset + len(imports[-1].text)
-    used = set(_WORD.findall(text, max(behind, begin - NEAR), begin))
+    near = max(behind, begin - NEAR) - before
+    used = set(_WORD.findall(text, near, begin - before))
     order = sorted(range(len(imports)), key=lambda place: not _names(imports[place]) & used)
     room, chosen = IMPORT_LINES, []
     for place in order:

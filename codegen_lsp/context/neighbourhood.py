@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from codegen_lsp.context.buffers import Buffers
 from codegen_lsp.context.uris import name_of, path_key, path_of
 from codegen_lsp.syntax.languages import language_of
+from codegen_lsp.syntax.latest import latest
 from codegen_lsp.types import CompletionQuery, Origin, Snippet
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ PATIENCE: Final = 2.0
 
 TOP: Final = 20_000
 """Characters at the beginning of a document in which its imports stand."""
+
+_PART: Final = 4_096
+"""Line ends are counted in parts of so many characters."""
 
 _IMPORT: Final = re.compile(
     r"(?:^|[\n\r])"
@@ -228,8 +232,16 @@ class Neighbourhood:
 
 def _line(query: CompletionQuery) -> int:
     """The number of the cursor's line."""
-    before = query.snapshot.text[: query.offset]
-    return max(before.count("\n"), before.count("\r"))
+    text, offset = query.snapshot.text, query.offset
+    cut = offset // _PART * _PART
+    signs = zip(_line_ends(text[:cut]), _line_ends(text[cut:offset]), strict=True)
+    return max(above + below for above, below in signs)
+
+
+@latest
+def _line_ends(text: str) -> tuple[int, int]:
+    r"""How often ``\n`` and ``\r`` stand in a text."""
+    return text.count("\n"), text.count("\r") if "\r" in text else 0
 
 
 def _imports(query: CompletionQuery) -> tuple[str, ...]:
@@ -237,9 +249,15 @@ def _imports(query: CompletionQuery) -> tuple[str, ...]:
     text, offset = query.snapshot.text, query.offset
     start = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
     end = min(len(text), TOP)
-    above = _IMPORT.findall(text, 0, min(start, end))
-    below = _IMPORT.findall(text, offset, end) if offset < end else []
-    return (*above, *below)
+    above = _imports_in(text[: min(start, end)], True)
+    return (*above, *_imports_in(text[offset:end], not offset))
+
+
+@latest
+def _imports_in(text: str, whole: bool) -> tuple[str, ...]:
+    """The beginnings of imports in a part of a document, which begins it if it is *whole*."""
+    # Before a part of a line stands what is no line end.
+    return tuple(_IMPORT.findall(text) if whole else _IMPORT.findall(f".{text}"))
 
 
 def _near(epoch: _Epoch, line: int) -> bool:

@@ -17,6 +17,7 @@ from codegen_lsp.types import CompletionQuery, Snippet
 
 if TYPE_CHECKING:
     from codegen_lsp.context.buffers import Buffers
+    from codegen_lsp.context.copies_texts import CopyTexts, Searched
     from codegen_lsp.context.neighbourhood import Neighbourhood
     from codegen_lsp.context.workspace import FolderStatus, Workspace
 
@@ -36,6 +37,7 @@ class Surroundings:
         self._folders: tuple[Path, ...] = ()
         self._started = False
         self._parts: tuple[Buffers, Workspace, Neighbourhood] | None = None
+        self._copies: CopyTexts | None = None
 
     def start(self) -> None:
         """Begin to read the folders; until then nothing is."""
@@ -79,6 +81,15 @@ class Surroundings:
         """Code from elsewhere for *query*, after :meth:`prepare`; on a thread of its own."""
         return () if self._parts is None else self._parts[2].snippets(query, sources, limit)
 
+    def texts(self, query: CompletionQuery) -> Searched:
+        """What may say already what *query* asks for, after :meth:`prepare`; on a thread."""
+        from codegen_lsp.context.copies_texts import CopyTexts
+
+        if self._copies is None:
+            buffers, workspace, _ = self._made()
+            self._copies = CopyTexts(buffers, workspace)
+        return self._copies.texts(query)
+
     def stamp(self, uri: str) -> int:
         """Another number when a document other than *uri* was edited since."""
         return 0 if self._parts is None else self._parts[0].edits_elsewhere(uri)
@@ -116,6 +127,8 @@ class Surroundings:
             _, workspace, neighbourhood = self._made()
             workspace.set_folders(wanted)
             neighbourhood.clear()
+            if self._copies is not None:
+                self._copies.clear()
 
     def _made(self) -> tuple[Buffers, Workspace, Neighbourhood]:
         if self._parts is None:

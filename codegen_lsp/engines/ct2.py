@@ -1,50 +1,60 @@
 """CTranslate2: an engine on the CPU or a CUDA device of this machine.
 
-Knows CTranslate2's files, devices, threads and failures; imports it when a model is loaded. What
-its two kinds of models are asked is in ``ct2_networks``. Does not know text (token ids go in and
-out) or anchors: each prompt is read from its beginning.
+Knows what may be inside CTranslate2, and when; the library is imported when a model is loaded
+(``ct2_loading``). What its two kinds of models are asked is in ``ct2_networks``, what a job is in
+``jobs``. Does not know text: token ids go in and out.
 
 A job runs on a thread of its own, which waits inside CTranslate2; tokens come back to the event
 loop one by one from the step callback. That callback is also the only way to stop a job: it
 answers "stop" after the step in which the job was cancelled, so the reading of a prompt, which
 is one step, cannot be interrupted. One job at a time is inside; a second waits outside.
+
+CTranslate2 keeps what it has read of a prompt where it is told to (``anchors`` says what that is),
+and forgets nothing but with the whole model: where it keeps too much the model is opened again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import json
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Set
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen_lsp.engines.anchors import AHEAD, SLACK, Anchors, capacity_of
 from codegen_lsp.engines.base import EngineInfo
-from codegen_lsp.engines.ct2_networks import network_of
-from codegen_lsp.engines.ct2_support import Attempt, attempts, likeliest, translate
-from codegen_lsp.engines.hardware import default_threads, machine
+from codegen_lsp.engines.ct2_loading import (
+    Words,
+    cuda_devices,
+    open_model,
+    read_words,
+    weights_size,
+)
+from codegen_lsp.engines.ct2_networks import Choose, Question, network_of
+from codegen_lsp.engines.ct2_support import give_back, likeliest, token_bytes
+from codegen_lsp.engines.hardware import available_memory, default_threads, machine
+from codegen_lsp.engines.jobs import Job
 from codegen_lsp.engines.table import EngineSpec
 from codegen_lsp.errors import (
     CodegenError,
     EngineUnavailableError,
     GenerationError,
-    ModelDamagedError,
 )
-from codegen_lsp.types import GenerationRequest, Token
+from codegen_lsp.types import GenerationRequest, Prompt, Token
 
 __all__ = ["Ct2Engine", "cuda_devices"]
 
 CLOSE_SECONDS: Final = 10.0
 """How long closing waits for a job that cannot be interrupted at once."""
 
-SIZE_MULTIPLE: Final = 8
-"""Some devices pad the output to a multiple of this."""
+IDLE_SECONDS: Final = 5.0
+"""After so long without a request, time may be taken to free memory."""
 
 _LIVE: weakref.WeakSet[Ct2Engine] = weakref.WeakSet()
 
@@ -56,39 +66,27 @@ def _close_all() -> None:
         engine.shut(CLOSE_SECONDS)
 
 
-def cuda_devices() -> int:
-    """CUDA devices that CTranslate2 can use; 0 without it, a driver or a device."""
-    try:
-        import ctranslate2
-
-        return int(ctranslate2.get_cuda_device_count())
-    except (ImportError, RuntimeError):
-        return 0
-
-
 class Ct2Engine:
     """A model folder run by CTranslate2. Threads and event loops may share it."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
         self._network = network_of(spec.architecture)
-        self._threads = spec.threads or default_threads(machine())
+        self._threads = spec.threads or default_threads(machine(), weights_size(spec))
         self._device, self._compute_type = spec.device, spec.compute_type
         self._model: Any = None
         """CTranslate2's Generator or Translator."""
-        self._vocabulary: list[str] = []
-        self._padding: frozenset[int] = frozenset()
-        self._suppressed: list[list[str]] | None = None
-        """The padding as CTranslate2 takes it. Measured with 905 entries: half a millisecond per
-        answer, none per token."""
-        self._end = 0
+        self._words = Words()
         self._closed = False
-        self._jobs: set[_Job] = set()
+        self._jobs: set[Job] = set()
         self._loading = threading.Lock()
         """Held while weights are read, which may take long: never taken on an event loop."""
         self._jobs_lock = threading.Lock()
         self._inside = threading.Lock()
-        """Held by the job inside CTranslate2."""
+        """Held by the job inside CTranslate2, and by whoever tidies up between jobs."""
+        self._anchors = Anchors(0, 0)
+        self._wanted = threading.Event()
+        """Set when somebody wants the engine, or its end."""
 
     @property
     def info(self) -> EngineInfo:
@@ -115,8 +113,10 @@ class Ct2Engine:
         with self._loading:
             self._refuse_closed()
             if self._model is None:
-                self._read_vocabulary()
-                self._adopt(self._open())
+                self._words = read_words(self._spec.folder, self._network)
+                model = self._open()
+                self._anchors = self._room()
+                self._adopt(model)
                 _LIVE.add(self)
 
     def _adopt(self, model: Any) -> None:
@@ -124,73 +124,21 @@ class Ct2Engine:
         self._model = model
         self._refuse_closed()
 
+    def _room(self) -> Anchors:
+        """Room for what the model that was just loaded is going to keep."""
+        file, memory = self._spec.folder / "model.bin", machine().memory
+        kept = token_bytes(file, self._compute_type) if self._network.anchored else 0
+        whole = kept * self._spec.context_length
+        room = capacity_of(self._spec.cache_memory, memory, available_memory(), whole)
+        return Anchors(kept, room)
+
     def _refuse_closed(self) -> None:
         if self._closed:
             self._model = None
             raise EngineUnavailableError("the engine was closed", mend="open the model again")
 
-    def _read_vocabulary(self) -> None:
-        folder = self._spec.folder
-        for name in self._network.files:
-            if not (folder / name).is_file():
-                raise ModelDamagedError(f"{folder / name} is missing", mend="install it again")
-        try:
-            vocabulary = json.loads((folder / self._network.vocabulary).read_text(encoding="utf-8"))
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            self._end = vocabulary.index(config["eos_token"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelDamagedError(
-                f"vocabulary or configuration in {folder} is unreadable ({error})",
-                mend="install the model again",
-            ) from error
-        self._vocabulary = vocabulary
-        padding = self._network.padding.fullmatch
-        self._padding = frozenset(i for i, token in enumerate(vocabulary) if padding(token))
-        self._suppressed = [[vocabulary[i]] for i in sorted(self._padding)] or None
-
     def _open(self) -> Any:
-        """The model on the first device and in the first type that work."""
-        try:
-            import ctranslate2
-        except (ImportError, OSError) as error:
-            raise EngineUnavailableError(
-                f"CTranslate2 cannot be imported ({error})", mend="pip install ctranslate2"
-            ) from error
-        failures: list[EngineUnavailableError] = []
-        for attempt in attempts(
-            self._spec.device,
-            self._spec.compute_type,
-            cuda_devices(),
-            ctranslate2.get_supported_compute_types,
-        ):
-            try:
-                return self._try(attempt)
-            except EngineUnavailableError as error:
-                failures.append(error)
-        raise failures[0]
-
-    def _try(self, attempt: Attempt) -> Any:
-        import ctranslate2
-
-        try:
-            model = getattr(ctranslate2, self._network.loader)(
-                str(self._spec.folder),
-                device=attempt.device,
-                compute_type=attempt.compute_type,
-                inter_threads=1,
-                intra_threads=self._threads,
-                max_queued_batches=-1,
-            )
-            # A missing CUDA library or a wrong weight shows itself only here.
-            rows = self._network.rows(model, self._vocabulary[self._end])
-        except (RuntimeError, ValueError, MemoryError, OSError) as error:
-            raise translate(error, self._spec.folder) from error
-        if not 0 <= rows - len(self._vocabulary) < SIZE_MULTIPLE:
-            vocabulary = self._spec.folder / self._network.vocabulary
-            raise ModelDamagedError(
-                f"{vocabulary} has {len(self._vocabulary)} entries, the model {rows}",
-                mend="install the model again",
-            )
+        model = open_model(self._spec, self._network, self._words, self._threads)
         self._device, self._compute_type = str(model.device), str(model.compute_type)
         return model
 
@@ -203,9 +151,17 @@ class Ct2Engine:
         :raises GenerationError: CTranslate2 failed, or an id is not in the vocabulary.
         """
         await self.load()
-        job = _Job(self, request, asyncio.get_running_loop())
+        async with aclosing(self._tokens(request)) as tokens:
+            async for token in tokens:
+                yield token
+
+    async def _tokens(
+        self, request: GenerationRequest, *, ahead: bool = False
+    ) -> AsyncGenerator[Token, None]:
+        job = Job(self, request, asyncio.get_running_loop(), end=self._words.end, ahead=ahead)
         with self._jobs_lock:
             self._jobs.add(job)
+        self._wanted.set()
         job.start()
         try:
             while (item := await job.items.get()) is not None:
@@ -216,7 +172,24 @@ class Ct2Engine:
             job.cancelled.set()
             await job.left.wait()
 
-    def run(self, job: _Job) -> None:
+    def warm(self, prompt: Prompt) -> int:
+        """How many tokens of *prompt* a request would find read."""
+        return self._anchors.warm(prompt)
+
+    async def prewarm(self, prompt: Prompt) -> None:
+        """Read the stable part of *prompt*, unless most of it has been read.
+
+        Reading cannot be interrupted: who is cancelled here waits until it is done.
+        """
+        if self._model is None or not self._anchors.unread(prompt, AHEAD):
+            return
+        start = Prompt(prompt.stable, prompt.tail[:1])
+        with suppress(CodegenError):
+            async with aclosing(self._tokens(GenerationRequest(start, 1), ahead=True)) as tokens:
+                async for _ in tokens:
+                    pass
+
+    def run(self, job: Job) -> None:
         """Run *job* to its end on the calling thread (the job's own).
 
         :raises GenerationError: CTranslate2 failed, or the engine was closed.
@@ -224,13 +197,14 @@ class Ct2Engine:
         with self._inside:
             if job.cancelled.is_set():
                 return
+            if job.ahead and not self._anchors.unread(job.request.prompt, AHEAD):
+                return
             if job.request.sampling.temperature > 0 and job.request.sampling.seed is not None:
                 self._reseed(job.request.sampling.seed)
-            model = self._model
-            if model is None or self._closed:
+            if self._closed:
                 raise GenerationError("the engine was closed", mend="open the model again")
-            request = job.wish(self._padding)
-            first = self._batch(model, job, request)
+            request = job.wish(self._words.padding)
+            first = self._batch(job, request)
             if not job.refused:
                 return
             # The likeliest token of all was none of those asked for: take theirs and go on.
@@ -238,20 +212,30 @@ class Ct2Engine:
             job.hand_over(token)
             rest = self._network.after(request, token)
             if rest.max_new_tokens > 0 and not job.cancelled.is_set():
-                self._batch(model, job, rest)
+                self._batch(job, rest)
 
-    def _batch(self, model: Any, job: _Job, request: GenerationRequest) -> Any:
+    def _batch(self, job: Job, request: GenerationRequest) -> Any:
         """Run one request through CTranslate2; its result, once it has left."""
-        question = self._network.ask(
-            request, self._vocabulary, self._end, self._spec.context_length
-        )
+        slack = AHEAD if job.ahead else SLACK
+        question = self._question(request, lambda prompt: self._anchors.choose(prompt, slack))
         job.given = question.given
+        if self._anchors.bursts(question.anchor):
+            self._reopen()
+        return self._run(question, job.step)
+
+    def _question(self, request: GenerationRequest, choose: Choose) -> Question:
+        context_length = self._spec.context_length
+        return self._network.ask(request, self._words.all, self._words.end, context_length, choose)
+
+    def _run(self, question: Question, step: Callable[[Any], bool]) -> Any:
+        """Give *question* to CTranslate2 and wait for its result."""
+        model = self._present()
         try:
             pending = getattr(model, self._network.method)(
                 *question.batch,
                 asynchronous=True,
-                suppress_sequences=self._suppressed,
-                callback=job.step,
+                suppress_sequences=self._words.suppressed,
+                callback=step,
                 **question.options,
             )
             return pending[0].result()
@@ -259,6 +243,17 @@ class Ct2Engine:
             raise GenerationError(
                 f"CTranslate2 failed: {error}", mend="restart the server"
             ) from error
+        finally:
+            # Counted also where it failed: what was kept before that is unknown.
+            self._anchors.add(question.anchor)
+
+    def _present(self) -> Any:
+        """The model; loaded again where it could not be reopened before."""
+        model = self._model
+        if model is None:
+            self._load()
+            model = self._model
+        return model
 
     def _reseed(self, seed: int) -> None:
         """Make the next job draw from *seed*.
@@ -268,13 +263,47 @@ class Ct2Engine:
         """
         import ctranslate2
 
+        self._reopen(lambda: ctranslate2.set_random_seed(seed))
+
+    def _reopen(self, prepare: Callable[[], None] = lambda: None) -> None:
+        """The same model anew, which has read nothing; *prepare* is called in between.
+
+        Measured: opening takes no longer than CTranslate2's own unloading and loading.
+        """
         with self._loading:
             self._refuse_closed()
             self._model = None
-            ctranslate2.set_random_seed(seed)
+            self._anchors.forget()
+            give_back()
+            prepare()
             self._adopt(self._open())
 
-    def forget(self, job: _Job) -> None:
+    def tidy(self) -> None:
+        """Free memory while nobody waits, and read again what was read last.
+
+        Called by a job's thread once the job has left.
+        """
+        self._wanted.clear()
+        if not self._anchors.crowded or self._busy() or self._wanted.wait(IDLE_SECONDS):
+            return
+        with self._inside, suppress(CodegenError):
+            newest = self._anchors.newest
+            if not self._busy():
+                self._reopen()
+                self._read(newest)
+
+    def _busy(self) -> bool:
+        with self._jobs_lock:
+            return self._closed or bool(self._jobs)
+
+    def _read(self, anchor: tuple[int, ...]) -> None:
+        """Keep *anchor* again, where there is one and nobody waits."""
+        if anchor and not self._busy():
+            # To read a prompt is to ask for one token behind it.
+            request = GenerationRequest(Prompt(anchor, (self._words.end,)), 1)
+            self._run(self._question(request, lambda _: anchor), lambda _: True)
+
+    def forget(self, job: Job) -> None:
         """Called by a job when it has left."""
         with self._jobs_lock:
             self._jobs.discard(job)
@@ -286,6 +315,7 @@ class Ct2Engine:
     def shut(self, seconds: float) -> None:
         """:meth:`close` for callers without an event loop; waits at most *seconds*."""
         self._closed = True
+        self._wanted.set()
         deadline = time.monotonic() + seconds
         with self._jobs_lock:
             jobs = list(self._jobs)
@@ -293,7 +323,12 @@ class Ct2Engine:
             job.cancelled.set()
         for job in jobs:
             job.thread.join(max(0.0, deadline - time.monotonic()))
+        # Who tidies up is no job any more. Whoever comes later finds the engine closed.
+        if self._inside.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            self._inside.release()
         self._model = None
+        self._anchors.forget()
+        give_back()
         _LIVE.discard(self)
 
 
@@ -303,79 +338,3 @@ def _logits(result: Any, step: int) -> NDArray[np.float32]:
 
     view = result.logits[0][step].to_device(ctranslate2.Device.cpu)
     return np.array(view.to(ctranslate2.DataType.float32)).reshape(-1)
-
-
-class _Job:
-    """One request on its way through the engine, and the queue its tokens come back through."""
-
-    def __init__(
-        self, engine: Ct2Engine, request: GenerationRequest, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.request = request
-        self.cancelled = threading.Event()
-        self.items: asyncio.Queue[Token | CodegenError | None] = asyncio.Queue()
-        self.left = asyncio.Event()
-        self.thread = threading.Thread(target=self._run, name="ct2-job", daemon=True)
-        self.refused = False
-        """Whether the first token was not among those that were wished for."""
-        self.given = 0
-        """Tokens that come first and were not generated."""
-        self._wanted: frozenset[int] = frozenset()
-        self._ends = {engine._end, *request.stop_ids}
-        self._engine = engine
-        self._loop = loop
-
-    def wish(self, padding: Set[int]) -> GenerationRequest:
-        """The request, its first token wished for among those that may be generated at all."""
-        first = self.request.first_ids
-        if not padding.isdisjoint(first):
-            first = tuple(i for i in first if i not in padding)
-        self._wanted = frozenset(first)
-        return replace(self.request, first_ids=first)
-
-    def start(self) -> None:
-        """Begin; where the system gives no thread, end at once with that failure."""
-        try:
-            self.thread.start()
-        except RuntimeError as error:
-            self._leave(GenerationError(f"no thread for the model: {error}"))
-
-    def _run(self) -> None:
-        failure: CodegenError | None = None
-        try:
-            self._engine.run(self)
-        except CodegenError as error:
-            failure = error
-        except Exception as error:  # a thread's own end: what is lost here, nobody sees
-            failure = GenerationError(f"the engine failed: {error!r}", mend="report this")
-        self._leave(failure)
-
-    def _leave(self, failure: CodegenError | None) -> None:
-        self._engine.forget(self)
-        self._call(self.items.put_nowait, failure)
-        self._call(self.left.set)
-
-    def step(self, result: Any) -> bool:
-        """Hand one token over; True stops the job. Called on CTranslate2's thread."""
-        if result.step < self.given:
-            return self.cancelled.is_set()
-        if self._wanted and not self.refused:
-            self.refused = result.token_id not in self._wanted
-            self._wanted = frozenset()
-            if self.refused:
-                return True
-        if result.token_id not in self._ends:
-            self.hand_over(Token(result.token_id, result.log_prob))
-        return self.cancelled.is_set()
-
-    def hand_over(self, token: Token) -> None:
-        """Send one token to the reader, unless nobody reads any more."""
-        if not self.cancelled.is_set():
-            self._call(self.items.put_nowait, token)
-
-    def _call(self, function: Any, *arguments: object) -> None:
-        """Run *function* on the event loop; where that loop is gone, nobody waits any more."""
-        try:
-            self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            self.cancelled.set()

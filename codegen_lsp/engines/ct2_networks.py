@@ -15,7 +15,10 @@ from typing import Any, Final
 from codegen_lsp.errors import EngineUnavailableError, GenerationError
 from codegen_lsp.types import GenerationRequest, Prompt, Token
 
-__all__ = ["NETWORKS", "Network", "Question", "network_of"]
+__all__ = ["NETWORKS", "Choose", "Network", "Question", "network_of"]
+
+Choose = Callable[[Prompt], tuple[int, ...]]
+"""Which beginning of a prompt is to be kept once it was read; shorter than the prompt or empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class Question:
 
     given: int = 0
     """How many tokens come back first that were not generated."""
+
+    anchor: tuple[int, ...] = ()
+    """What CTranslate2 keeps of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +57,18 @@ class Network:
     rows: Callable[[Any, str], int]
     """Runs one token through a model; the number of logits that come out."""
 
-    ask: Callable[[GenerationRequest, Sequence[str], int, int], Question]
+    ask: Callable[[GenerationRequest, Sequence[str], int, int, Choose], Question]
     """The question for a request, given the vocabulary, the id of end-of-text, which also stands
-    for an empty prompt, and the context length.
+    for an empty prompt, the context length, and who chooses the anchor.
 
     :raises GenerationError: an id is not in the vocabulary.
     """
 
     after: Callable[[GenerationRequest, Token], GenerationRequest]
     """What is left to ask for once a first token was generated."""
+
+    anchored: bool = False
+    """Whether CTranslate2 can keep what it has read of a prompt."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -93,26 +102,48 @@ def _seq2seq_rows(model: Any, word: str) -> int:
 
 
 def _ask_decoder(
-    request: GenerationRequest, vocabulary: Sequence[str], end: int, context_length: int
+    request: GenerationRequest,
+    vocabulary: Sequence[str],
+    end: int,
+    context_length: int,
+    choose: Choose,
 ) -> Question:
     """Prompt and answer share the context; a prompt that leaves no room loses its beginning."""
     new_tokens = max(1, min(request.max_new_tokens, context_length - 1))
-    ids = request.prompt.tokens[-max(1, context_length - new_tokens) :] or (end,)
-    _check_ids(request, ids, len(vocabulary))
+    prompt = _fitted(request.prompt, max(1, context_length - new_tokens), end)
+    _check_ids(request, prompt.tokens, len(vocabulary))
+    anchor = choose(prompt)
     own = {
         "include_prompt_in_result": False,
-        "cache_static_prompt": False,
+        "static_prompt": [vocabulary[i] for i in anchor] or None,
+        "cache_static_prompt": bool(anchor),
         "max_length": new_tokens,
     }
-    return Question(([[vocabulary[i] for i in ids]],), own | _common(request, end))
+    rest = [vocabulary[i] for i in prompt.tokens[len(anchor) :]]
+    return Question(([rest],), own | _common(request, end), anchor=anchor)
+
+
+def _fitted(prompt: Prompt, room: int, end: int) -> Prompt:
+    """The last *room* tokens of *prompt*, at least one.
+
+    What had to be cut here has no stable part: with the next token it is cut elsewhere.
+    """
+    if len(prompt) <= room:
+        return prompt if len(prompt) else Prompt((), (end,))
+    return Prompt((), prompt.tokens[-room:])
 
 
 def _ask_seq2seq(
-    request: GenerationRequest, vocabulary: Sequence[str], end: int, context_length: int
+    request: GenerationRequest,
+    vocabulary: Sequence[str],
+    end: int,
+    context_length: int,
+    choose: Choose,
 ) -> Question:
     """Prompt and answer have a context each; what begins the answer counts as answer.
 
-    To a prompt of no tokens but a mark of the beginning or the end CTranslate2 answers nothing.
+    An encoder reads every token in the light of all others: there are no anchors. To a prompt of
+    no tokens but a mark of the beginning or the end CTranslate2 answers nothing.
     """
     prefix = request.answer_prefix
     # The token that starts every answer takes a place, too.
@@ -175,6 +206,7 @@ NETWORKS: Final[Mapping[str, Network]] = {
         rows=_decoder_rows,
         ask=_ask_decoder,
         after=_after_in_prompt,
+        anchored=True,
     ),
     "encoder-decoder": Network(
         loader="Translator",

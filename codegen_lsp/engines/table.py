@@ -20,8 +20,9 @@ __all__ = ["AUTO", "ENGINES", "EngineSpec", "create_engine"]
 AUTO: Final = "auto"
 
 ENGINES: Final[Mapping[str, str]] = {
-    AUTO: "codegen_lsp.engines.ct2:Ct2Engine",
+    AUTO: "codegen_lsp.engines.ct2:Ct2Engine",  # which one is faster here, the caller knows
     "ct2": "codegen_lsp.engines.ct2:Ct2Engine",
+    "llama": "codegen_lsp.engines.llama:LlamaEngine",
 }
 """Name of an engine to ``module:factory``; a factory takes an :class:`EngineSpec`."""
 
@@ -50,6 +51,16 @@ class EngineSpec:
 
     architecture: str = "decoder"
     """``decoder`` or ``encoder-decoder``, as the model's manifest says."""
+
+    cache_memory: int = 0
+    """Most MiB that an engine may keep of what it has read; 0 lets the engine choose."""
+
+    gguf: Path | None = None
+    """The same weights in llama.cpp's layout; ``None`` where they were not made."""
+
+    drafts: bool = False
+    """Whether an engine that can guess tokens and check several at once does so: its tokens then
+    come without probabilities where the guess was right."""
 
 
 def create_engine(engine: str, spec: EngineSpec) -> Engine:

@@ -135,10 +135,19 @@ class Client:
 
     def insert(self, uri: str, version: int, line: int, character: int, text: str) -> None:
         """``textDocument/didChange``: something was typed at a 0-based UTF-32 position."""
-        at = {"line": line, "character": character}
+        self.replace(uri, version, (line, character), (line, character), text)
+
+    def replace(
+        self, uri: str, version: int, start: tuple[int, int], end: tuple[int, int], text: str
+    ) -> None:
+        """``textDocument/didChange``: what stood between two 0-based UTF-32 positions is *text*."""
+        between = {
+            "start": {"line": start[0], "character": start[1]},
+            "end": {"line": end[0], "character": end[1]},
+        }
         parameters = {
             "textDocument": {"uri": uri, "version": version},
-            "contentChanges": [{"range": {"start": at, "end": at}, "text": text}],
+            "contentChanges": [{"range": between, "text": text}],
         }
         self.notify("textDocument/didChange", parameters)
 
@@ -182,6 +191,13 @@ class Client:
         :raises CodegenError: it answered with an error.
         """
         return await self._ask_if_known("codegen/lastCompletion")
+
+    async def statistics(self) -> Mapping[str, Any] | None:
+        """What the server counted since it started, if it counts at all.
+
+        :raises CodegenError: it answered with an error.
+        """
+        return await self._ask_if_known("codegen/statistics")
 
     async def _ask_if_known(self, method: str) -> Mapping[str, Any] | None:
         """The result of a request of our own; ``None`` from a server that does not know it."""

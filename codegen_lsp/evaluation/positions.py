@@ -15,7 +15,7 @@ from pathlib import Path
 from codegen_lsp.errors import CorpusError
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
 
-__all__ = ["Place", "places"]
+__all__ = ["Place", "library_texts", "places"]
 
 MODULES: Sequence[str] = (
     "argparse.py",
@@ -81,11 +81,22 @@ def places(tokenizer: CodeTokenizer, *, prompt_tokens: int) -> list[Place]:
     return found
 
 
-def _in_module(tokenizer: CodeTokenizer, module: str, *, prompt_tokens: int) -> Iterator[Place]:
+def library_texts() -> list[str]:
+    """The modules themselves, whole, in a fixed order; those that are there as source."""
+    texts = (_text_of(module) for module in MODULES)
+    return [text for text in texts if text is not None]
+
+
+def _text_of(module: str) -> str | None:
     path = Path(sysconfig.get_paths()["stdlib"], module)
-    if not path.is_file():
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _in_module(tokenizer: CodeTokenizer, module: str, *, prompt_tokens: int) -> Iterator[Place]:
+    text = _text_of(module)
+    if text is None:
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = text.splitlines(keepends=True)
     for part in range(1, PLACES_PER_MODULE + 1):
         at = _code_line(lines, len(lines) * part // (PLACES_PER_MODULE + 1))
         line = lines[at]

@@ -1,101 +1,103 @@
 """How fast completions are on this machine: the numbers of ``codegen-lsp bench engine``.
 
-Starts and warm completions are measured through the real server over stdio, as an editor meets
-them; generation of a fixed number of tokens is measured at the engine itself, because a server
-rightly stops earlier. Knows clocks and medians; how a report is shown is the command's.
+Engines stand side by side with their peers, on the same weights, in the same run, round by round,
+so that whatever else the machine does meets all of them. What is measured is ``bench.rounds``' and
+``bench.served``'s affair, how a report is shown the command's.
 """
 
 from __future__ import annotations
 
-import asyncio
-import math
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-import msgspec
 import psutil
 
-from codegen_lsp.completion.model import LoadedModel, open_model
+from codegen_lsp.config.home import home
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.base import Engine, EngineInfo
-from codegen_lsp.errors import GenerationError
-from codegen_lsp.evaluation.client import Client
+from codegen_lsp.errors import CodegenError, GenerationError
+from codegen_lsp.evaluation.bench.bandwidth import copy_bandwidth, floor_ms
+from codegen_lsp.evaluation.bench.rounds import (
+    NEW_TOKENS,
+    Lengths,
+    Texts,
+    lengths_for,
+    measure_round,
+)
+from codegen_lsp.evaluation.bench.served import Progress, ServerSpeed, measure_server
+from codegen_lsp.evaluation.bench.spreads import Spread, spread
+from codegen_lsp.evaluation.bench.subjects import Absent, EngineName, FindGguf, Subject, choose
+from codegen_lsp.evaluation.bench.texts import round_texts
+from codegen_lsp.evaluation.bench.weights import bytes_per_token
 from codegen_lsp.evaluation.machine import machine
-from codegen_lsp.evaluation.positions import Place, places
+from codegen_lsp.evaluation.positions import places
+from codegen_lsp.models.store import ModelFolder, find_model
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
-from codegen_lsp.types import GenerationRequest, Prompt
 
-__all__ = ["EngineSpeed", "Plan", "ServerSpeed", "Speed", "Spread", "measure_speed", "spread"]
+__all__ = ["QUICK", "EngineSpeed", "Plan", "Speed", "keystrokes", "measure_speed"]
 
-NEW_TOKENS = 24
-WARM_UP = 2
 
-Progress = Callable[[str], None]
+KEYSTROKE: Final = "extend_8_ms"
+"""The measure that decides between engines."""
+
+
+UNSEEN: Final = "cancel_ms"
+"""What cannot be measured through a connection: closing it takes no time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much is measured."""
 
+    rounds: int = 5
+    """How often each engine is measured."""
+
     calls: int = 30
-    """Warm completions, at the engine and through the server each."""
+    """Warm completions through the server."""
 
     starts: int = 5
     """Servers that are started."""
 
     prompt_tokens: int = 300
-    """Upper bound for a prompt, which most prompts come close to."""
+    """Upper bound for a prompt through the server, which most prompts come close to."""
+
+    quick: bool = False
+    """Leave out the longest contexts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Repeated measurements of one thing."""
-
-    p50: float
-    p95: float
-    count: int
+QUICK = Plan(rounds=2, calls=10, starts=2, quick=True)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpeed:
-    """The engine alone, model loaded, prompts different in every call."""
+    """One engine with one type of weights."""
 
-    completion_ms: Spread
-    """Exactly ``NEW_TOKENS`` new tokens after a prompt of about ``Plan.prompt_tokens``."""
+    label: str
+    runs: EngineInfo
+    peer: str
+    """The label of what it is compared with; empty for a peer."""
 
-    prefill_tokens_per_s: float
-    """Prompt tokens read in one second; median."""
-
-    decode_ms_per_token: float
-    """From one new token to the next; median."""
-
-    prompt_tokens: float
-    """Median length of the prompts."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSpeed:
-    """What an editor waits for. Times in milliseconds, memory in MiB."""
-
-    initialize_ms: Spread
-    """From starting the process to the answer to ``initialize``."""
-
-    first_completion_ms: Spread
-    """From the first request to its answer: libraries and model are loaded meanwhile."""
-
-    completion_ms: Spread
-    """Request to answer, at most ``NEW_TOKENS`` new tokens, a new document in every call."""
-
-    shown_tokens: float
-    """Median length of the answers, in tokens (stop rules and clean-up make them shorter)."""
-
-    answered: int
-    """Calls with a non-empty answer."""
-
+    load_ms: float
     resident_mib: float
-    """Resident memory of the server after all these completions."""
+    """What loading added to resident memory: of this process, or of the one it started."""
+
+    measures: Mapping[str, Spread]
+    """By name: ``decode_ms_500`` is milliseconds per token with 500 tokens of context,
+    ``extend_8_first_ms`` the first token after 8 new ones on a prompt that was read, …"""
+
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    """Median by the peer's median; below 1 is better than the peer, above 1 in ``…_per_s``."""
+
+    weight_bytes: float | None = None
+    """Bytes of weights that one token costs."""
+
+    floor_ms: float | None = None
+    """In that time memory brings them: no engine that reads all weights is faster."""
+
+    times_floor: float | None = None
+    """Milliseconds per token with hardly any context, by the floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,161 +105,184 @@ class Speed:
     """The whole report."""
 
     machine: Mapping[str, object]
-    runs: EngineInfo
+    model: str
+    context_length: int
     new_tokens: int
-    engine: EngineSpeed
+    rounds: int
+    bandwidth_gb_per_s: float
+    """Read and written together by a copy, with as many threads as the engines have."""
+
+    engines: Sequence[EngineSpeed]
+    absent: Sequence[Absent]
+    """What was not measured, and why."""
+
     server: ServerSpeed
+    keystroke_ms: Mapping[str, float]
+    """What a keystroke takes each engine as ``engine = "auto"`` would run it, by the engine's
+    name: eight new tokens on a warm prompt to the last of the answer."""
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Median and 95th percentile (nearest rank) of at least one value."""
-    ordered = sorted(values)
-    rank = math.ceil(0.95 * len(ordered)) - 1
-    return Spread(round(statistics.median(ordered), 2), round(ordered[rank], 2), len(ordered))
+@dataclass(slots=True)
+class _Loaded:
+    """A subject that is open, and what was measured so far."""
+
+    subject: Subject
+    engine: Engine
+    load_ms: float
+    resident_mib: float
+    found: dict[str, list[float]] = field(default_factory=dict)
+
+    def note(self, measured: Mapping[str, float]) -> None:
+        """Add one round."""
+        for name, value in measured.items():
+            if self.subject.remote and name == UNSEEN:
+                continue
+            self.found.setdefault(name, []).append(value)
 
 
 async def measure_speed(
-    settings: Settings, progress: Progress = lambda _: None, *, plan: Plan = Plan()
+    settings: Settings,
+    progress: Progress = lambda _: None,
+    *,
+    find_gguf: FindGguf,
+    engines: Sequence[EngineName] = ("ct2", "llama"),
+    plan: Plan = Plan(),
 ) -> Speed:
-    """Measure everything; takes about a minute on a slow laptop.
+    """Measure everything; minutes with a model of 350M, one with the bundled model.
 
-    :raises CodegenError: the model cannot be opened, or the server does not answer.
+    :raises CodegenError: the model cannot be opened, no engine runs, or the server does not answer.
     """
-    progress("loading the model")
-    loaded = await open_model(settings)
-    try:
-        tests = places(loaded.tokenizer, prompt_tokens=plan.prompt_tokens)
-        engine = await _measure_engine(loaded, tests, plan, progress)
-        info = loaded.engine.info
-    finally:
-        await loaded.engine.close()
-    server = await _measure_server(settings, loaded.tokenizer, tests, plan, progress)
-    return Speed(machine(), info, NEW_TOKENS, engine, server)
-
-
-@dataclass(frozen=True, slots=True)
-class _Generation:
-    first_ms: float
-    total_ms: float
-    tokens: int
-
-
-async def _measure_engine(
-    loaded: LoadedModel, tests: Sequence[Place], plan: Plan, progress: Progress
-) -> EngineSpeed:
-    for place in tests[:WARM_UP]:
-        await _generate(loaded.engine, place)
-    whole: list[tuple[Place, _Generation]] = []
-    for place in tests[WARM_UP:]:
-        generation = await _generate(loaded.engine, place)
-        if generation.tokens == NEW_TOKENS:  # others ended at end-of-text
-            whole.append((place, generation))
-            progress(f"engine: completion {len(whole)} of {plan.calls}")
-        if len(whole) == plan.calls:
-            break
-    if not whole:
-        raise GenerationError(f"the model never wrote {NEW_TOKENS} tokens; try another model")
-    decode = [(g.total_ms - g.first_ms) / (g.tokens - 1) for _, g in whole]
-    # The first token costs the prompt and one step of decoding.
-    prefill = [
-        len(place.prompt) / max(g.first_ms - step, 1e-3) * 1000
-        for (place, g), step in zip(whole, decode, strict=True)
-    ]
-    return EngineSpeed(
-        completion_ms=spread([g.total_ms for _, g in whole]),
-        prefill_tokens_per_s=round(statistics.median(prefill), 1),
-        decode_ms_per_token=round(statistics.median(decode), 3),
-        prompt_tokens=statistics.median(len(place.prompt) for place, _ in whole),
+    folder = find_model(settings.model, home())
+    tokenizer = CodeTokenizer.from_folder(folder.path)
+    subjects, absent = choose(folder, settings, engines, find_gguf)
+    measured = await _measure_engines(folder, tokenizer, subjects, absent, plan, progress)
+    tests = places(tokenizer, prompt_tokens=plan.prompt_tokens)
+    server = await measure_server(
+        settings, tokenizer, tests, progress, starts=plan.starts, calls=plan.calls
+    )
+    bandwidth = copy_bandwidth(max(one.runs.threads for one in measured) or 1)
+    speeds = [_with_floor(one, folder, bandwidth) for one in _compared(measured)]
+    return Speed(
+        machine=machine(),
+        model=folder.name,
+        context_length=folder.manifest.context_length,
+        new_tokens=NEW_TOKENS,
+        rounds=plan.rounds,
+        bandwidth_gb_per_s=round(bandwidth / 1e9, 2),
+        engines=speeds,
+        absent=absent,
+        server=server,
+        keystroke_ms=keystrokes(speeds, subjects),
     )
 
 
-async def _generate(engine: Engine, place: Place) -> _Generation:
-    request = GenerationRequest(Prompt((), place.prompt), NEW_TOKENS)
-    begin = time.perf_counter()
-    first = end = begin
-    count = 0
-    async for _ in engine.generate(request):
-        end = time.perf_counter()
-        count += 1
-        if count == 1:
-            first = end
-    return _Generation((first - begin) * 1000, (end - begin) * 1000, count)
-
-
-async def _measure_server(
-    settings: Settings,
+async def _measure_engines(
+    folder: ModelFolder,
     tokenizer: CodeTokenizer,
-    tests: Sequence[Place],
+    subjects: Sequence[Subject],
+    absent: list[Absent],
     plan: Plan,
     progress: Progress,
-) -> ServerSpeed:
-    initialize: list[float] = []
-    first: list[float] = []
-    answers: list[tuple[float, str]] = []
-    resident = 0.0
-    for start in range(1, plan.starts + 1):
-        progress(f"server: start {start} of {plan.starts}")
-        client = Client(_options(settings))
-        async with _Timed(client, initialize):
-            first.append((await _complete(client, tests[0]))[0])
-            if start == plan.starts:
-                answers = await _answers(client, tests[1:], plan.calls, progress)
-                resident = psutil.Process(client.pid).memory_info().rss / 2**20
-    lengths = [len(tokenizer.encode(text)) for _, text in answers if text]
-    return ServerSpeed(
-        initialize_ms=spread(initialize),
-        first_completion_ms=spread(first),
-        completion_ms=spread([elapsed for elapsed, _ in answers]),
-        shown_tokens=statistics.median(lengths) if lengths else 0,
-        answered=len(lengths),
-        resident_mib=round(resident, 1),
-    )
+) -> list[EngineSpeed]:
+    lengths = lengths_for(folder.manifest.context_length, quick=plan.quick)
+    texts = round_texts(tokenizer, lengths.most, plan.rounds)
+    loaded: list[_Loaded] = []
+    try:
+        for subject in subjects:
+            progress(f"loading {subject.label}")
+            await _load(subject, loaded, absent)
+        if not loaded:
+            raise GenerationError(
+                "no engine can run this model: " + "; ".join(one.why for one in absent),
+                mend="see codegen-lsp doctor",
+            )
+        await _all_rounds(loaded, texts, lengths, progress)
+        return [_speed(one) for one in loaded]
+    finally:
+        for one in loaded:
+            await one.engine.close()
 
 
-async def _answers(
-    client: Client, tests: Sequence[Place], calls: int, progress: Progress
-) -> list[tuple[float, str]]:
-    """Milliseconds and text of ``calls`` completions by a server that is warm."""
-    for place in tests[:WARM_UP]:
-        await _complete(client, place)
-    answers: list[tuple[float, str]] = []
-    for place in tests[WARM_UP : WARM_UP + calls]:
-        answers.append(await _complete(client, place))
-        progress(f"server: completion {len(answers)} of {calls}")
-    return answers
-
-
-class _Timed:
-    """A client's lifetime; the time of its start is appended to ``times`` in milliseconds."""
-
-    def __init__(self, client: Client, times: list[float]) -> None:
-        self._client = client
-        self._times = times
-
-    async def __aenter__(self) -> None:
-        begin = time.perf_counter()
-        await self._client.start()
-        self._times.append((time.perf_counter() - begin) * 1000)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.stop()
-
-
-async def _complete(client: Client, place: Place) -> tuple[float, str]:
-    """Open, complete, close; milliseconds from request to answer, and the text (or nothing)."""
-    uri = f"untitled:{place.name}"
-    client.open(uri, "python", place.prefix + place.suffix)
+async def _load(subject: Subject, loaded: list[_Loaded], absent: list[Absent]) -> None:
+    """Open *subject*, or say why it cannot be."""
+    before = _resident_here()
     begin = time.perf_counter()
-    items = await client.complete(uri, place.line, place.character)
+    engine = None
+    try:
+        engine = subject.make()
+        await engine.load()
+    except CodegenError as error:
+        if engine is not None:
+            await engine.close()
+        absent.append(Absent(subject.label, str(error)))
+        return
     elapsed = (time.perf_counter() - begin) * 1000
-    client.close_document(uri)
-    await asyncio.sleep(0)
-    return elapsed, str(items[0]["insertText"]) if items else ""
+    pid = getattr(engine, "pid", 0)  # a peer in a process of its own
+    resident = psutil.Process(pid).memory_info().rss / 2**20 if pid else _resident_here() - before
+    loaded.append(_Loaded(subject, engine, round(elapsed, 1), round(resident, 1)))
 
 
-def _options(settings: Settings) -> Mapping[str, object]:
-    """The caller's settings, with answers of several lines and at most ``NEW_TOKENS``."""
-    bounded = msgspec.structs.replace(
-        settings, max_new_tokens=NEW_TOKENS, max_line_tokens=NEW_TOKENS, multiline="always"
+def _resident_here() -> float:
+    return float(psutil.Process().memory_info().rss / 2**20)
+
+
+async def _all_rounds(
+    loaded: Sequence[_Loaded], texts: Sequence[Texts], lengths: Lengths, progress: Progress
+) -> None:
+    """Each round begins with another engine, so that none is always the first."""
+    for number, text in enumerate(texts):
+        for place in range(len(loaded)):
+            one = loaded[(number + place) % len(loaded)]
+            progress(f"round {number + 1} of {len(texts)}: {one.subject.label}")
+            one.note(await measure_round(one.engine, text, lengths))
+
+
+def _speed(one: _Loaded) -> EngineSpeed:
+    return EngineSpeed(
+        label=one.subject.label,
+        runs=one.engine.info,
+        peer=one.subject.peer,
+        load_ms=one.load_ms,
+        resident_mib=one.resident_mib,
+        measures={name: spread(values) for name, values in one.found.items()},
     )
-    return dict(msgspec.to_builtins(bounded))
+
+
+def _compared(speeds: Sequence[EngineSpeed]) -> list[EngineSpeed]:
+    """The same with ratios, where the peer was measured."""
+    by_label = {one.label: one for one in speeds}
+    return [_against(one, by_label[one.peer]) if one.peer in by_label else one for one in speeds]
+
+
+def _against(one: EngineSpeed, peer: EngineSpeed) -> EngineSpeed:
+    ratios = {
+        name: round(value.p50 / peer.measures[name].p50, 3)
+        for name, value in one.measures.items()
+        if name in peer.measures and peer.measures[name].p50 > 0
+    }
+    return replace(one, ratios=ratios)
+
+
+def _with_floor(one: EngineSpeed, folder: ModelFolder, bandwidth: float) -> EngineSpeed:
+    """The same with what this machine's memory allows; a GPU has a memory of its own."""
+    weights = bytes_per_token(folder.manifest, folder.path, one.runs.compute_type)
+    if weights is None or one.runs.device != "cpu":
+        return one
+    floor = floor_ms(weights, bandwidth)
+    step = one.measures.get("decode_ms_0")
+    return replace(
+        one,
+        weight_bytes=weights,
+        floor_ms=round(floor, 3),
+        times_floor=round(step.p50 / floor, 2) if step else None,
+    )
+
+
+def keystrokes(speeds: Sequence[EngineSpeed], subjects: Sequence[Subject]) -> dict[str, float]:
+    """The time of a keystroke, by engine, of the subjects that stand for their engines."""
+    found: dict[str, float] = {}
+    for subject in subjects:
+        speed = next((one for one in speeds if one.label == subject.label), None)
+        if subject.stands_for and speed and KEYSTROKE in speed.measures:
+            found[subject.stands_for] = speed.measures[KEYSTROKE].p50
+    return found

@@ -37,7 +37,10 @@ SHORTEST_TAIL: Final = 16
 """The stable part ends at the last line break that leaves a tail of at least this length."""
 
 LONGEST_TAIL: Final = 96
-"""If that tail would be longer than this, nothing is stable."""
+"""If that tail would be longer than this, the stable part ends within a line."""
+
+_WITHIN_LINE: Final = 64
+"""Then its length is a multiple of this."""
 
 HEALED_TOKENS: Final = 4
 """Most tokens left out at the end."""
@@ -182,12 +185,17 @@ def _breaks_line(token: int, tokenizer: CodeTokenizer) -> bool:
 
 
 def split(ids: Sequence[int], tokenizer: CodeTokenizer) -> Prompt:
-    """Cut at the last line break that is far enough from the end."""
+    """Cut at the last line break that is far enough from the end; in a long line, anywhere.
+
+    It moves with every line: an engine that keeps an earlier stable part goes on from there, and
+    when it reads anew, it should keep as much as there is.
+    """
     for length in range(SHORTEST_TAIL, min(LONGEST_TAIL, len(ids) - 1) + 1):
         place = len(ids) - length
         if _breaks_line(ids[place], tokenizer):
             return Prompt(stable=tuple(ids[:place]), tail=tuple(ids[place:]))
-    return Prompt(stable=(), tail=tuple(ids))
+    place = max(0, len(ids) - SHORTEST_TAIL) // _WITHIN_LINE * _WITHIN_LINE
+    return Prompt(stable=tuple(ids[:place]), tail=tuple(ids[place:]))
 
 
 def unfinished(ids: Sequence[int], prefix: str, tokenizer: CodeTokenizer) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import codecs
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,10 @@ _MARK: Final = re.compile(r"<\S+>")
 """Added tokens like this are marks of a format, even where a file has them as ordinary text."""
 
 _REMEMBERED: Final = 1024
+"""Characters of a text whose ids are remembered together."""
+
+_SHORT: Final = 160
+"""Characters of a text that is not worth remembering."""
 
 
 class CodeTokenizer:
@@ -55,7 +60,7 @@ class CodeTokenizer:
         self._sorted = sorted((text, token) for token, text in self._strings.items())
         self._ids = dict(reversed(self._sorted))
         self.continuations = functools.lru_cache(maxsize=256)(self._continuations)
-        self._remembered = functools.lru_cache(maxsize=16)(self._encode)
+        self._remembered = functools.lru_cache(maxsize=64)(self._encode)
         self.eos_id: Final = eos_id
         """The id of end-of-text."""
 
@@ -102,10 +107,12 @@ class CodeTokenizer:
         Lone surrogates, which no encoding of text can hold, become question marks. The ids of
         long texts are remembered in part: from one keystroke to the next little has changed.
         """
-        cut = _cut(text)
-        if not cut:
+        if len(text) < _SHORT:
             return list(self._encode(text))
-        return [*self._remembered(text[:cut]), *self._encode(text[cut:])]
+        cut = _cut(text)
+        line = _line_cut(text, cut)
+        parts = (self._remembered(part) for part in (text[:cut], text[cut:line]) if part)
+        return [*itertools.chain.from_iterable(parts), *self._encode(text[line:])]
 
     def _encode(self, text: str) -> tuple[int, ...]:
         try:
@@ -124,7 +131,8 @@ class CodeTokenizer:
 
         Bytes that are no UTF-8 become U+FFFD.
         """
-        return b"".join(self._bytes.get(i, b"") for i in ids).decode("utf-8", "replace")
+        parts = map(self._bytes.get, ids, itertools.repeat(b""))
+        return b"".join(parts).decode("utf-8", "replace")
 
     def render(self, ids: Iterable[int]) -> str:
         """The text of *ids* for people: special tokens are shown by their names."""
@@ -203,6 +211,14 @@ def _cut(text: str) -> int:
         if text[place : place + 1] == "\n" and not text[place - 1].isspace():
             return place
     return 0
+
+
+def _line_cut(text: str, least: int) -> int:
+    """The last place of that kind behind *least*: what stands above the last line; else *least*."""
+    place = text.rfind("\n", least + 1)
+    while place > 0 and text[place - 1].isspace():
+        place = text.rfind("\n", least + 1, place)
+    return max(place, least)
 
 
 def _with_marks(content: str) -> Tokenizer:

@@ -13,18 +13,18 @@ import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from codegen_lsp.config.settings import Settings, engine_part
 from codegen_lsp.engines.base import Engine, EngineInfo
 from codegen_lsp.types import GenerationRequest, Prompt, Token
 
 if TYPE_CHECKING:
     from codegen_lsp.completion.model import LoadedModel
     from codegen_lsp.completion.service import CompletionService
-    from codegen_lsp.config.settings import Settings
     from codegen_lsp.context.surroundings import Surroundings
 
 __all__ = ["SharedModels"]
 
-OpenModel = Callable[["Settings"], Awaitable["LoadedModel"]]
+OpenModel = Callable[[Settings], Awaitable["LoadedModel"]]
 
 
 @dataclasses.dataclass(slots=True)
@@ -53,7 +53,7 @@ class SharedModels:
 
         :raises CodegenError: the model cannot be opened.
         """
-        key = _identity(settings)
+        key = engine_part(settings)
         async with self._opening:
             shared = self._models.get(key)
             if shared is None:
@@ -115,14 +115,3 @@ class _Lease:
         end, self._end = self._end, None
         if end is not None:
             await end()
-
-
-def _identity(settings: Settings) -> tuple[object, ...]:
-    """The settings that make an engine."""
-    return (
-        settings.model,
-        settings.engine,
-        settings.device,
-        settings.compute_type,
-        settings.threads,
-    )

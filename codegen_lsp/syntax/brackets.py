@@ -6,6 +6,7 @@ of what brackets hold.
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -57,11 +58,24 @@ class Bracket(NamedTuple):
 
 
 def brackets(parsed: Parsed) -> list[Bracket]:
-    """The brackets of a text, in order; those that the parser made up are left out."""
+    """The brackets of a text, in order; those that the parser made up are left out.
+
+    Not to be changed: it is found once for a tree.
+    """
     from codegen_lsp.syntax import grammars
 
-    found = grammars.captures(parsed, BRACKETS[parsed.grammar])
-    return sorted(_real(parsed, found))
+    known: list[Bracket] | None = parsed.found.get(grammars.BRACKETS)
+    if known is None:
+        before: list[Bracket] = []
+        until = 0
+        if parsed.earlier is not None:
+            earlier, until = parsed.earlier
+            before = earlier[grammars.BRACKETS]
+            before = before[: bisect.bisect_left(before, (until,))]
+        nodes = grammars.captures(parsed, BRACKETS[parsed.grammar], start=until)
+        behind = sorted(one for one in _real(parsed, nodes) if one.at >= until)
+        known = parsed.found[grammars.BRACKETS] = before + behind
+    return known
 
 
 def _real(parsed: Parsed, found: dict[str, list]) -> Iterator[Bracket]:  # type: ignore[type-arg]
@@ -84,6 +98,8 @@ def open_at(found: Iterable[Bracket], offset: int) -> tuple[list[Bracket], int]:
             break
         if one.opens:
             stack.append(one)
+        elif stack and CLOSERS[stack[-1].sign] == one.sign:
+            stack.pop()
         elif any(CLOSERS[other.sign] == one.sign for other in stack):
             while CLOSERS[stack.pop().sign] != one.sign:
                 pass

@@ -156,7 +156,7 @@ def _goes_on(piece: str, text: str, after: str, language_id: str) -> bool:
     start, end = line_start(piece, len(piece)), len(piece) + len(text)
     below = _VISIBLE.search(parsed.text, line_end(parsed.text, end))
     end = line_end(parsed.text, below.start() if below else end)
-    if any(first < end and last > start for first, last in _faults(_completed(parsed))):
+    if any(first < end for first, _ in _faults(_completed(parsed), start)):
         return False
     return not _unfit(piece, text, after, language_id)
 
@@ -177,7 +177,7 @@ def _may_end(code: str, start: int, language_id: str) -> bool | None:
     for inner, outer in (*_ENDS_OF[parsed.grammar], ("", decorated)):
         end = f"{inner}{rounds}{outer}{rest}{conditions}"
         ended = grammars.parse(f"{code}{end}\n", language_id)
-        if ended is None or not any(stop > start for _, stop in _faults(ended)):
+        if ended is None or not _faults(ended, start):
             return bool(inner or missing or outer)
     return None
 
@@ -269,12 +269,16 @@ def _moved(span: _Span, cursor: int, more: int) -> _Span:
     return start + more * (start >= cursor), stop + more * (stop > cursor)
 
 
-def _faults(parsed: Parsed) -> list[_Span]:
-    """Where the parser skipped something or made something up."""
+def _faults(parsed: Parsed, start: int = 0) -> list[_Span]:
+    """Where the parser skipped something or made something up, as far as that ends behind *start*.
+
+    What is looked for alone costs less.
+    """
     from codegen_lsp.syntax import grammars
 
     if not parsed.root.has_error:
         return []
-    found = grammars.captures(parsed, FAULTS)
+    found = grammars.captures(parsed, FAULTS, start=max(0, start - 1))  # may have no length
     spans = [(node.start_byte, node.end_byte) for nodes in found.values() for node in nodes]
-    return sorted((start, max(stop, start + 1)) for start, stop in spans)
+    widened = ((begin, max(stop, begin + 1)) for begin, stop in spans)
+    return sorted(span for span in widened if span[1] > start)

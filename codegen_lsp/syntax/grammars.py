@@ -15,16 +15,28 @@ import logging
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from codegen_lsp.syntax import patience
+from codegen_lsp.syntax.reuse import Parsed, Recent
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Node, Parser, Point, Query
+    from tree_sitter import Language, Node, Parser, Point, Query, Tree
 
-__all__ = ["GRAMMARS", "Parsed", "captures", "grammar_of", "has_grammar", "matches", "parse"]
+__all__ = [
+    "BRACKETS",
+    "GRAMMARS",
+    "Parsed",
+    "captures",
+    "grammar_of",
+    "has_grammar",
+    "matches",
+    "parse",
+]
+
+BRACKETS: Final = "brackets"
+"""As what the brackets of a tree are kept in :attr:`Parsed.found`."""
 
 LONGEST: Final = 1_500_000
 """Characters of a text that is parsed; a longer one is data."""
@@ -57,6 +69,11 @@ _CPP: Final = re.compile(
     re.MULTILINE,
 )
 """What no C has: headers of both languages end in ``.h``."""
+
+_CPP_WORDS: Final = frozenset(
+    {"template", "namespace", "class", "public", "private", "protected", "using", "::"}
+)
+"""One of them stands wherever that is found; looking for a word takes no time."""
 
 # What parsing may cost. tree-sitter's recovery from errors takes time and memory that grow with
 # the square of the text where it is no code at all: twenty seconds and gigabytes for some 20 KB.
@@ -92,21 +109,6 @@ class _Plain(dict[int, str]):
 _PLAIN: Final = _Plain()
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A text and its syntax tree; the tree's byte offsets are offsets into the text."""
-
-    text: str
-    grammar: str
-    """Key of :data:`GRAMMARS`."""
-
-    root: Node
-
-    def of(self, node: Node) -> str:
-        """The text of *node*."""
-        return self.text[node.start_byte : node.end_byte]
-
-
 def has_grammar(language_id: str) -> bool:
     """Whether texts of a language can be parsed here; loads its grammar."""
     return _language(language_id) is not None
@@ -114,23 +116,45 @@ def has_grammar(language_id: str) -> bool:
 
 def grammar_of(text: str, language_id: str) -> str:
     """Which grammar reads *text*: that of its language, but C++ for what is no C."""
-    return "cpp" if language_id == "c" and _CPP.search(text) else language_id
+    if language_id != "c" or not any(word in text for word in _CPP_WORDS):
+        return language_id
+    return "cpp" if _CPP.search(text) else "c"
 
 
 def parse(text: str, language_id: str) -> Parsed | None:
     """The syntax tree of *text*.
 
     ``None`` where there is no grammar, and for a text that is no code: parsing takes about 100 ms
-    per megabyte of code, and is given up where it takes many times that.
+    per megabyte of code, and is given up where it takes many times that. Where a text like this one
+    was parsed before, only what differs is.
 
     :raises GivenUp: nobody waits for the result any more (:mod:`patience`).
     """
     patience.check()
     grammar = grammar_of(text, language_id)
+    recent = _PARSERS.recent
+    known = recent.same(text, grammar)
+    if known is not None:
+        return known
     parser = _parser(grammar)
     if parser is None or _hopeless(text):
         return None
     source = _bytes(text)
+    base = recent.base(source, grammar)
+    tree = _tree(parser, source, None if base is None else base.tree)
+    if tree is None:
+        return None
+    earlier = None if base is None else base.earlier(tree, BRACKETS)
+    parsed = Parsed(text, grammar, tree.root_node, earlier)
+    recent.remember(source, tree, parsed, base)
+    return parsed
+
+
+def _tree(parser: Parser, source: bytes, base: Tree | None) -> Tree | None:
+    """The tree of *source*; ``None`` where it is given up.
+
+    :raises GivenUp: nobody waits for the result any more.
+    """
     left = _STEPS[0] + len(source) // _STEPS[1]
 
     # py-tree-sitter (0.26) never frees what is returned here: so it is always the same object.
@@ -146,19 +170,27 @@ def parse(text: str, language_id: str) -> Parsed | None:
         return left < 0 or patience.given_up()
 
     try:
-        tree = parser.parse(read, progress_callback=give_up)
+        if base is None:  # which is not the same as to say so
+            return parser.parse(read, progress_callback=give_up)
+        return parser.parse(read, base, progress_callback=give_up)
     except ValueError:  # given up
         parser.reset()
         patience.check()
         return None
-    return Parsed(text, grammar, tree.root_node)
 
 
-def captures(parsed: Parsed, pattern: str, node: Node | None = None) -> dict[str, list[Node]]:
-    """The nodes that a query names, by name; in the whole tree or in *node*."""
+def captures(
+    parsed: Parsed, pattern: str, node: Node | None = None, *, start: int = 0
+) -> dict[str, list[Node]]:
+    """The nodes that a query names, by name; in the whole tree or in *node*.
+
+    Only those that end behind *start*.
+    """
     from tree_sitter import QueryCursor
 
     cursor = QueryCursor(_query(parsed.grammar, pattern))
+    if start:
+        cursor.set_byte_range(start, len(parsed.text) + 1)
     return cursor.captures(parsed.root if node is None else node)
 
 
@@ -234,6 +266,7 @@ class _Parsers(threading.local):
         self.by_grammar: dict[str, Parser] = {}
         self.chunk = bytearray()
         """What a parser was last given of its text."""
+        self.recent = Recent()
 
 
 _PARSERS: Final = _Parsers()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from codegen_lsp.syntax.languages import syntax_of
@@ -20,6 +20,9 @@ NEAR: Final = 4_000
 
 _FAR: Final = 40_000
 """Characters before a cursor in which the lines are looked for that enclose what is parsed."""
+
+_PART: Final = 1_024
+"""Long texts are looked through in parts of about so many characters, which are remembered."""
 
 _BEGINS: Final = re.compile(r"^([ \t]*)(?=[^\W\d][^\n]|[@~])(?!\w+[ \t]*:[ \t]*$)", re.MULTILINE)
 """The beginning of a line that may begin a statement or a member, which a label does not."""
@@ -45,6 +48,7 @@ class Piece:
         return self.text[line_start(self.text, len(self.text)) :]
 
 
+@lru_cache(maxsize=8)
 def near(before: str, language_id: str) -> Piece:
     """The nearest part of what stands before a cursor: at most :data:`NEAR` characters.
 
@@ -74,10 +78,26 @@ def trimmed(after: str, length: int) -> str:
 def inside(text: str, language_id: str) -> str:
     """What *text* ends inside of: ``"string"``, ``"comment"``, or ``""`` for neither."""
     pattern = _quoted(language_id)
-    for found in pattern.finditer(text):
+    begun = _quotes_end(text[: line_start(text, len(text))], language_id)
+    for found in pattern.finditer(text, begun):
         if found.end() == len(text) and found.lastgroup in ("string", "comment"):
             return found.lastgroup
     return ""
+
+
+@lru_cache(maxsize=16)
+def _quotes_end(text: str, language_id: str) -> int:
+    """Where the last string or comment of whole lines ends, whatever follows them.
+
+    What goes on behind their end is left out; 0 where there is none.
+    """
+    part = line_start(text, (len(text) - 1) // _PART * _PART)
+    end = _quotes_end(text[:part], language_id) if part else 0
+    for found in _quoted(language_id).finditer(text, end):
+        if found.lastgroup is not None:
+            break
+        end = found.end()
+    return end
 
 
 def _beginning(before: str, least: int, last: int) -> tuple[int, int]:

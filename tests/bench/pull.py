@@ -88,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hub.add(f"Salesforce/{name}", files)
         told = environment(hub, home)
         program = [given.python, "-m", "codegen_lsp"]
-        pull = [*program, "models", "pull", name, "--compute-type", given.compute_type]
+        pull = [*program, "models", "pull", name, "--no-measure"]
+        pull += ["--compute-type", given.compute_type]
         runs = {
             "pull without comparison": measured([*pull, "--no-check", "--name", "unchecked"], told),
             "pull": measured(pull, told),

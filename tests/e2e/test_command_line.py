@@ -170,25 +170,31 @@ def test_serve_ends_with_its_editor(arguments: Sequence[str], place: Path) -> No
     assert (shown.returncode, shown.stdout) == (0, "")
 
 
-def test_bench(place: Path, tiny: Path) -> None:
+def test_bench_engine(place: Path, tiny: Path) -> None:
     """A report has every number of the README; they are positive and in order."""
-    code = (
-        "import asyncio, dataclasses, json, sys\n"
-        "from codegen_lsp.config.settings import Settings\n"
-        "from codegen_lsp.evaluation.speed import Plan, measure_speed\n"
-        "plan = Plan(calls=2, starts=1, prompt_tokens=40)\n"
-        "speed = asyncio.run(measure_speed(Settings(model=sys.argv[1]), plan=plan))\n"
-        "print(json.dumps(dataclasses.asdict(speed)))\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code, str(tiny)], capture_output=True, text=True, check=False
-    )
+    options = ["--model", str(tiny), "--engine", "ct2", "--quick", "--rounds", "1", "--json"]
+    shown = run(["bench", "engine", *options], place)
     assert shown.returncode == 0, shown.stderr
     report = last_object(shown)
-    assert report["engine"]["completion_ms"]["count"] == 2
+    own, peer = report["engines"]
+    assert own["peer"] == peer["label"]
+    assert own["measures"]["prefill_tokens_per_s"]["p50"] > 0
+    assert own["ratios"]["extend_8_first_ms"] > 0
     for part in ("initialize_ms", "first_completion_ms", "completion_ms"):
         assert 0 < report["server"][part]["p50"] <= report["server"][part]["p95"]
     assert report["server"]["resident_mib"] > 10
+    assert report["bandwidth_gb_per_s"] > 0.1
+
+
+def test_bench_typing(place: Path, tiny: Path) -> None:
+    """A session of a few keys ends in one line of JSON with what it cost."""
+    options = ["--keystrokes", "5", "--files", "1", "--fast", "--idle", "0", "--json"]
+    shown = run(["bench", "typing", "--model", str(tiny), *options], place)
+    assert shown.returncode == 0, shown.stderr
+    session = last_object(shown)["sessions"][0]
+    assert session["keys"] == 5
+    assert sum(session["asked"].values()) <= 5
+    assert session["peak_mib"] >= session["final_mib"] > 10
 
 
 @needs_bundled

@@ -151,7 +151,7 @@ def pulled(
         hub.add(entry.hub_id, folder)
         command = [sys.executable, "-m", "codegen_lsp", "models", "pull", MODELS[family]]
         done = subprocess.run(
-            [*command, "--compute-type", "float32"],
+            [*command, "--compute-type", "float32", "--no-measure"],
             env=environment(hub, home),
             capture_output=True,
             text=True,

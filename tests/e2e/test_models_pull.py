@@ -49,8 +49,12 @@ def home(tmp_path: Path) -> Path:
 def start(
     hub: Hub, home: Path, *arguments: str, to: int = subprocess.PIPE, more: Mapping[str, str] = {}
 ) -> subprocess.Popen[str]:
-    """The program, with a home and a hub of its own."""
+    """The program, with a home and a hub of its own; a pull measures only where that is asked."""
     home.mkdir(exist_ok=True)
+    if arguments[:2] == ("models", "pull"):
+        arguments = (*arguments, "--no-measure")
+    elif arguments[0] == "measured":
+        arguments = arguments[1:]
     return subprocess.Popen(
         [sys.executable, "-m", "codegen_lsp", *arguments],
         cwd=home,
@@ -109,6 +113,29 @@ def test_the_last_line_of_json(hub: Hub, home: Path) -> None:
     assert told["revision"] == hub.repositories[REPO].commit
     assert told["checks"]
     assert Path(told["folder"]).is_dir()
+
+
+def test_a_pull_finds_out_which_engine_is_faster(hub: Hub, home: Path) -> None:
+    """Once; that one completes, ``models info`` names what is there, and all of it can go."""
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
+    pytest.importorskip("gguf", reason="gguf is not installed")
+    code, out, err = run(hub, home, "measured", "models", "pull", NAME, "--json")
+    assert code == 0, err
+    faster = json.loads(out.splitlines()[-1])["faster_engine"]
+    assert faster in ("ct2", "llama")
+    assert f"engine auto is {faster}" in err
+    code, out, err = run(hub, home, "measured", "models", "pull", NAME, "--json")
+    assert json.loads(out.splitlines()[-1])["faster_engine"] == faster
+    assert "a keystroke takes" not in err
+    (home / "a.py").write_text(CODE, encoding="utf-8")
+    code, out, err = run(hub, home, "complete", "a.py:2:20", "--json", "--model", NAME)
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["engine"]["engine"] == faster
+    code, out, err = run(hub, home, "models", "info", NAME, "--json")
+    assert json.loads(out.splitlines()[-1])["engines"] == ["ct2", "llama q8_0"]
+    code, out, err = run(hub, home, "models", "remove", NAME)
+    assert code == 0, err
+    assert not list((home / "models").rglob("*.gguf"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])

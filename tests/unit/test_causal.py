@@ -71,9 +71,21 @@ def test_stable_part_ends_before_a_line_break() -> None:
     assert again.stable == prompt.stable
 
 
-def test_without_line_breaks_nothing_is_stable() -> None:
-    """One long line has no place to cut at."""
-    assert prepare(CompletionContext("ab" * 100, ""), TOKENIZER, 500).prompt.stable == ()
+def test_a_long_line_is_cut_in_coarse_steps() -> None:
+    """Without line breaks the stable part stays as one types, until it grows by many tokens."""
+    lengths = []
+    for typed in range(200):
+        prompt = prepare(CompletionContext("abc" * 60 + "a" * typed, ""), TOKENIZER, 800).prompt
+        assert SHORTEST_TAIL <= len(prompt.tail) <= LONGEST_TAIL
+        lengths.append(len(prompt.stable))
+    assert lengths[0] > 0
+    assert lengths == sorted(lengths)
+    assert 2 <= len(set(lengths)) <= 5
+
+
+def test_a_short_line_is_read_whole() -> None:
+    """There is nothing to keep."""
+    assert prepare(CompletionContext("ab" * 20, ""), TOKENIZER, 500).prompt.stable == ()
 
 
 def test_a_long_prompt_keeps_its_beginning_while_one_types() -> None:

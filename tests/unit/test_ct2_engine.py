@@ -49,6 +49,10 @@ async def engine(tiny: Tiny) -> AsyncIterator[Ct2Engine]:
     await made.close()
 
 
+def no_anchor(_: Prompt) -> tuple[int, ...]:
+    return ()
+
+
 def request(prompt: tuple[int, ...] = PROMPT, n: int = 8, **options: object) -> GenerationRequest:
     return GenerationRequest(Prompt(prompt[:1], prompt[1:]), n, **options)  # type: ignore[arg-type]
 
@@ -362,9 +366,29 @@ async def test_what_the_machine_lacks_is_named(
         await Ct2Engine(spec_of(tiny, **changes)).load()
 
 
+async def test_what_does_not_fit_is_not_begun(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights and what is kept of a prompt must fit into the memory that is there."""
+    size = (tiny.ct2 / "model.bin").stat().st_size + 64 * 2 * 2 * 32 * 4
+    with monkeypatch.context() as patch:
+        patch.setattr("codegen_lsp.engines.hardware.available_memory", lambda: size - 1)
+        with pytest.raises(EngineUnavailableError, match="memory"):
+            await Ct2Engine(spec_of(tiny)).load()
+        patch.setattr("codegen_lsp.engines.hardware.available_memory", lambda: size)
+        fitting = Ct2Engine(spec_of(tiny))
+        await fitting.load()
+        await fitting.close()
+
+
+def test_a_small_model_gets_one_thread(tiny: Tiny) -> None:
+    """Two would wait for each other; who asks for more gets more."""
+    assert Ct2Engine(spec_of(tiny, threads=0)).info.threads == 1
+    assert Ct2Engine(spec_of(tiny, threads=3)).info.threads == 3
+
+
 def test_the_answer_never_outgrows_the_context() -> None:
     """A request for more than the context holds still leaves room for one prompt token."""
-    asked = NETWORKS["decoder"].ask(request((1, 2, 3), 500), ["e", "a", "b", "c"], 0, 64)
+    words = ["e", "a", "b", "c"]
+    asked = NETWORKS["decoder"].ask(request((1, 2, 3), 500), words, 0, 64, no_anchor)
     assert (asked.batch, asked.options["max_length"]) == (([["c"]],), 63)
 
 

@@ -25,6 +25,33 @@ asyncio.run(main())
 """
 
 
+TIDYING = """
+import asyncio, sys, time
+from pathlib import Path
+from codegen_lsp.engines import ct2
+from codegen_lsp.engines.table import EngineSpec
+from codegen_lsp.types import GenerationRequest, Prompt
+ct2.IDLE_SECONDS = 0.0
+engine = ct2.Ct2Engine(EngineSpec(Path(sys.argv[1]), "tiny", 64, "cpu", "float32", 1))
+opened = engine._open
+def slow():
+    print("reopened", flush=True)
+    time.sleep(0.3)
+    model = opened()
+    print("done", flush=True)
+    return model
+async def main():
+    await engine.load()
+    engine._anchors._capacity, engine._open = 60 * 512, slow
+    for start in (1, 2):
+        ids = tuple(range(start, start + 45))
+        async for _ in engine.generate(GenerationRequest(Prompt(ids[:38], ids[38:]), 2)):
+            pass
+    await asyncio.sleep(0.1)
+asyncio.run(main())
+"""
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny(tmp_path_factory.mktemp("engine")).ct2
@@ -44,6 +71,14 @@ def test_leaving_without_closing_is_clean(model: Path, leave: str, code: int | N
     assert done.returncode >= 0 or leave.startswith("raise"), done.stderr.decode()
     assert code is None or done.returncode == code
     assert b"terminate" not in done.stderr
+
+
+def test_leaving_while_the_model_is_reopened_is_clean(model: Path) -> None:
+    """An interpreter that exits while memory is freed waits for it, and does not crash."""
+    done = subprocess.run(
+        [sys.executable, "-c", TIDYING, str(model)], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"reopened\ndone\n", b"")
 
 
 def test_importing_the_engine_loads_no_library() -> None:

@@ -47,6 +47,10 @@ async def engine(tiny: TinyT5) -> AsyncIterator[Ct2Engine]:
     await made.close()
 
 
+def no_anchor(_: Prompt) -> tuple[int, ...]:
+    return ()
+
+
 def request(prompt: tuple[int, ...] = PROMPT, n: int = 8, **options: object) -> GenerationRequest:
     return GenerationRequest(Prompt(prompt[:1], prompt[1:]), n, **options)  # type: ignore[arg-type]
 
@@ -143,16 +147,24 @@ async def test_a_long_prompt_keeps_its_end(engine: Ct2Engine, tiny: TinyT5) -> N
     """The encoder's context is its own: the answer takes no room in it."""
     long = tuple(1 + i % 250 for i in range(200))
     words = [str(i) for i in range(CONFIG["vocab_size"])]
-    question = NETWORKS["encoder-decoder"].ask(request(long, 60), words, 0, 64)
+    question = NETWORKS["encoder-decoder"].ask(request(long, 60), words, 0, 64, no_anchor)
     assert question.batch == ([[str(i) for i in long[-64:]]],)
     assert await answer(engine, request(long)) == greedy(tiny, 8, prompt=long[-64:])[0]
+
+
+async def test_nothing_of_a_prompt_is_kept(engine: Ct2Engine) -> None:
+    """An encoder reads every token in the light of all others: there is no beginning to keep."""
+    asked = GenerationRequest(Prompt(tuple(range(1, 41)), PROMPT), 4)
+    await answer(engine, asked)
+    await engine.prewarm(asked.prompt)
+    assert engine.warm(asked.prompt) == engine._anchors.size == 0
 
 
 def test_the_answer_never_outgrows_the_context() -> None:
     """Start token, given beginning and answer fit into the decoder's context together."""
     words = ["e", "a", "b", "c"]
     asked = request((1, 2, 3), 500, answer_prefix=(2, 2))
-    question = NETWORKS["encoder-decoder"].ask(asked, words, 0, 64)
+    question = NETWORKS["encoder-decoder"].ask(asked, words, 0, 64, no_anchor)
     assert (question.batch, question.given) == (([["a", "b", "c"]],), 2)
     assert question.options["max_decoding_length"] == 63
     assert question.options["target_prefix"] == [["b", "b"]]

@@ -13,6 +13,8 @@ from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.scheduler import Superseded
 from codegen_lsp.completion.service import AHEAD_SECONDS, REST_SECONDS, CompletionService
 from codegen_lsp.config.settings import Settings
+from codegen_lsp.context.copies import Text
+from codegen_lsp.context.copies_texts import Searched
 from codegen_lsp.engines.scripted import ScriptedEngine
 from codegen_lsp.errors import GenerationError
 from codegen_lsp.prompts.families import FAMILIES
@@ -33,11 +35,23 @@ QUIET = Settings(prefetch=False)
 EAGER = Settings(prefetch=False, suggestions="eager")
 
 
+ELSEWHERE = """
+def first(rows):
+    for row in rows:
+        connection.execute(INSERT_ROW, row.values())
+
+def second(rows):
+    for row in rows:
+        connection.execute(INSERT_ROW, row.values())
+"""
+
+
 class Neighbours:
     """Nothing is around; documents are edited."""
 
     def __init__(self) -> None:
         self.edits = 0
+        self.broken = False
 
     def prepare(self, query: CompletionQuery) -> None:
         """Nothing to prepare."""
@@ -47,6 +61,13 @@ class Neighbours:
     ) -> tuple[Snippet, ...]:
         """Nothing to find."""
         return ()
+
+    def texts(self, query: CompletionQuery) -> Searched:
+        """The document itself, and one that says the same three times."""
+        if self.broken:
+            raise OSError
+        own = Text("a.py", query.snapshot.text)
+        return Searched((own, Text("b.py", ELSEWHERE, 1)), query.offset)
 
     def stamp(self, uri: str) -> int:
         """How many edits there were."""
@@ -340,6 +361,35 @@ async def test_failures_are_everybodys() -> None:
         with pytest.raises(GenerationError):
             await service.complete(query_at("x = ¦\n"))
     assert len(engine.requests) == 2
+
+
+COPYING = "def third(rows):\n    for row in rows:\n        connection.execute(¦\n"
+
+
+async def test_what_stands_elsewhere_needs_no_model() -> None:
+    """It is there at once, goes on while it is typed, and is not what was asked for explicitly."""
+    engine, neighbours = saying("value\n"), Neighbours()
+    service = serving(engine, neighbours=neighbours)
+    completion = await service.complete(query_at(COPYING))
+    assert (shown(completion), completion and completion.source) == (
+        "INSERT_ROW, row.values())",
+        Source.COPY,
+    )
+    typed = await service.complete(query_at(COPYING.replace("¦", "INS¦")))
+    assert (shown(typed), typed and typed.source) == ("ERT_ROW, row.values())", Source.TYPED)
+    assert (engine.requests, service.statistics()["copied"]) == ([], 1)
+    asked = await service.complete(query_at(COPYING, Trigger.INVOKED))
+    assert shown(asked) == "value"
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_without_copies(broken: bool) -> None:
+    """Where they are not wanted, or cannot be looked for, the model is asked."""
+    engine, neighbours = saying("value\n"), Neighbours()
+    neighbours.broken = broken
+    settings = QUIET if broken else Settings(prefetch=False, copies=False)
+    service = serving(engine, settings, neighbours=neighbours)
+    assert shown(await service.complete(query_at(COPYING))) == "value"
 
 
 LONG = "".join(f"a{i} = b{i}\n" for i in range(200))

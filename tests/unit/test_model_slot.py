@@ -6,10 +6,22 @@ import asyncio
 
 import pytest
 
-from codegen_lsp.completion.model import RETRY_SECONDS, LoadedModel, ModelSlot
+from codegen_lsp.completion.choosing import Choice
+from codegen_lsp.completion.model import (
+    RESTART_SECONDS,
+    RETRY_SECONDS,
+    LoadedModel,
+    ModelSlot,
+    open_model,
+)
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.scripted import ScriptedEngine
-from codegen_lsp.errors import CodegenError, ModelNotFoundError
+from codegen_lsp.errors import (
+    CodegenError,
+    EngineUnavailableError,
+    GenerationError,
+    ModelNotFoundError,
+)
 from codegen_lsp.prompts.families import FAMILIES
 from tests.support.cursor import word_tokenizer
 
@@ -122,3 +134,73 @@ async def test_close() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(opener.opened) == 1
+
+
+async def test_an_engine_that_dies_is_started_once_more() -> None:
+    """Then it is left alone for a while, and tried again after it; never in a loop."""
+    now = 100.0
+    opener = Opener()
+    slot = ModelSlot(Settings(), opener, clock=lambda: now)
+    dead = GenerationError("the device is gone")
+    first = await slot.get()
+    await slot.failed(first, dead)
+    assert opener.opened[0].closed
+    second = await slot.get()
+    assert (len(opener.opened), second is first) == (2, False)
+    now += RESTART_SECONDS - 1
+    await slot.failed(second, dead)
+    assert opener.opened[1].closed
+    for _ in range(3):
+        with pytest.raises(GenerationError, match="device is gone"):
+            await slot.get()
+        now += RETRY_SECONDS
+    assert len(opener.opened) == 2
+    now += RESTART_SECONDS
+    third = await slot.get()
+    await slot.failed(third, dead)  # long ago: it may be started again
+    await slot.get()
+    assert len(opener.opened) == 4
+
+
+async def test_who_fails_late_ends_no_other_model() -> None:
+    """A model that was replaced, or is closed, is nobody's business any more."""
+    opener = Opener()
+    slot = ModelSlot(Settings(), opener)
+    first = await slot.get()
+    await slot.failed(first, GenerationError("gone"))
+    second = await slot.get()
+    await slot.failed(first, GenerationError("gone"))
+    assert await slot.get() is second
+    assert not opener.opened[1].closed
+    await slot.close()
+    await slot.failed(second, GenerationError("gone"))
+    assert len(opener.opened) == 2
+
+
+async def test_other_settings_end_the_waiting() -> None:
+    """Who changes the engine after it failed twice need not wait."""
+    opener = Opener()
+    slot = ModelSlot(Settings(), opener, clock=lambda: 5.0)
+    for _ in range(2):
+        await slot.failed(await slot.get(), GenerationError("gone"))
+    with pytest.raises(GenerationError):
+        await slot.get()
+    slot.configure(Settings(engine="ct2"))
+    await slot.get()
+    assert len(opener.opened) == 3
+
+
+@pytest.mark.parametrize("engine", ["auto", "llama"])
+async def test_llama_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """Chosen by a measurement, it makes way for CTranslate2; asked for by name, it is an error."""
+    monkeypatch.setattr(
+        "codegen_lsp.completion.model.choose_engine", lambda *_: Choice("llama", "measured")
+    )
+    opening = open_model(Settings(engine=engine))  # type: ignore[arg-type]
+    if engine == "llama":
+        with pytest.raises(EngineUnavailableError):
+            await opening
+        return
+    loaded = await opening
+    assert loaded.engine.info.engine == "ct2"
+    await loaded.engine.close()

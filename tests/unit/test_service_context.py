@@ -12,6 +12,8 @@ from codegen_lsp.completion import answering
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.service import CompletionService
 from codegen_lsp.config.settings import Settings
+from codegen_lsp.context.copies import Text
+from codegen_lsp.context.copies_texts import Searched
 from codegen_lsp.engines.scripted import ScriptedEngine
 from codegen_lsp.prompts.families import FAMILIES
 from codegen_lsp.types import CompletionQuery, Snippet, Trigger
@@ -45,6 +47,10 @@ class Neighbours:
         if isinstance(answer, Exception):
             raise answer
         return tuple(answer)
+
+    def texts(self, query: CompletionQuery) -> Searched:
+        text = query.snapshot.text
+        return Searched((Text("a.py", text),), query.offset)
 
     def stamp(self, uri: str) -> int:
         return self.edits
@@ -85,7 +91,7 @@ async def test_snippets_reach_the_prompt() -> None:
     assert await service.complete(query_at(CODE)) is not None
     assert prompt_of(engine).startswith("# other.py\n# def helper():\n#     return 1\ndef f(")
     uri = query_at(CODE).snapshot.uri
-    assert neighbours.prepared == [uri]
+    assert set(neighbours.prepared) == {uri}
     [(asked, sources, limit)] = neighbours.asked
     assert (asked, list(sources)) == (uri, ["open", "imports", "definitions", "similar"])
     assert limit > 1000
