@@ -8,7 +8,9 @@ Nothing here does any work.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 __all__ = [
     "Completion",
@@ -16,6 +18,7 @@ __all__ = [
     "CompletionQuery",
     "GenerationRequest",
     "Kept",
+    "Odds",
     "Origin",
     "Piece",
     "Prompt",
@@ -209,6 +212,17 @@ class GenerationRequest:
     """Tokens the answer begins with that are given, not generated, and never yielded; for
     encoder-decoders, ignored by others."""
 
+    odds: int = 0
+    """Of how many tokens, the first ones, the odds are wanted, too. A wish, like the above."""
+
+
+class Odds(Protocol):
+    """How likely every token of the vocabulary was at one step of an answer."""
+
+    def among(self, ids: Sequence[int]) -> tuple[float, float]:
+        """Log-probabilities (natural): of any of *ids* (at least one), and of the likeliest."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -222,6 +236,9 @@ class Token:
     text: str | None = None
     """Only from engines that answer in text; else the model's tokenizer decodes ``id``."""
 
+    odds: Odds | None = field(default=None, compare=False, repr=False)
+    """From engines that were asked for it and know it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -232,6 +249,12 @@ class Piece:
 
     log_prob: float | None = None
     """Natural logarithm, where the engine gives it."""
+
+    given: str = ""
+    """What of the token stands before ``text`` in the document already."""
+
+    odds: Odds | None = field(default=None, compare=False, repr=False)
+    """How likely other tokens were, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

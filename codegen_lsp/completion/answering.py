@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import statistics
 import time
 from collections import deque
@@ -34,9 +35,11 @@ from codegen_lsp.context.privacy import is_secret_file
 from codegen_lsp.context.uris import path_of
 from codegen_lsp.errors import DocumentError, EngineError
 from codegen_lsp.prompts.causal import PreparedPrompt
+from codegen_lsp.prompts.tokenizer import CodeTokenizer
 from codegen_lsp.types import (
     CompletionContext,
     CompletionQuery,
+    Piece,
     Prompt,
     Snippet,
     Source,
@@ -56,6 +59,9 @@ SNIPPETS_SHARE: Final = 2
 
 SNIPPETS_SECONDS: Final = 0.15
 """How long an answer waits for snippets: a folder on a network must not hold it up."""
+
+FLAT: Final = 0.2
+"""A word that is less likely than this, given how it begins, is not worth asking how it goes on."""
 
 PREPARING_SHARE: Final = 0.5
 """Of its deadline, a request has at least so much left for the engine, however late it begins."""
@@ -174,6 +180,7 @@ class Answering:
         if not self._slot.ready:
             return None
         model = await self._slot.get()
+        said = settled(said, model.tokenizer)
         settings, weights = self.settings, await self._gate(model)
         size = CHARACTERS_PER_TOKEN * _budget(model, settings.max_new_tokens)
 
@@ -193,6 +200,16 @@ class Answering:
             return entry_of(query, stamp, completion, said)
 
         return await self._worker.run(judged)
+
+    async def is_doubtful(self, strayed: Piece) -> bool:
+        """Whether nothing is likely to be shown where something else was typed than was said.
+
+        That is where the likeliest word that begins like that is not likely, even so.
+        """
+        if not self._slot.ready:
+            return False
+        among = _among(strayed, (await self._slot.get()).tokenizer)
+        return among is not None and among[1] - among[0] < math.log(FLAT)
 
     @property
     def expected(self) -> float:
@@ -325,6 +342,26 @@ class Answering:
         if self._weights is None or self._weights[0] != model.name:
             self._weights = model.name, await self._worker.run(lambda: weights_for(model.name))
         return self._weights[1]
+
+
+def settled(said: Said, tokenizer: CodeTokenizer) -> Said:
+    """*said*, with how likely a word that was begun is, given how it begins; if that is known."""
+    if not said.begun or not said.pieces:
+        return said
+    first = said.pieces[0]
+    among = _among(first, tokenizer)
+    if among is None or first.log_prob is None:
+        return said
+    likely = replace(first, log_prob=min(0.0, first.log_prob - among[0]))
+    return Said((likely, *said.pieces[1:]), said.over)
+
+
+def _among(piece: Piece, tokenizer: CodeTokenizer) -> tuple[float, float] | None:
+    """How likely tokens are that begin like what is given of a piece: any, and the likeliest."""
+    if piece.odds is None or not piece.given:
+        return None
+    ids = tokenizer.continuations(piece.given)
+    return piece.odds.among(ids) if ids else None
 
 
 def _budget(model: LoadedModel, max_tokens: int) -> int:

@@ -13,7 +13,7 @@ or model (:meth:`Cache.clear`).
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +25,9 @@ from codegen_lsp.types import Completion, CompletionQuery, Piece, Source, Timing
 __all__ = ["Cache", "Entry", "Found", "Said", "entry_of", "found_in"]
 
 MOST_ENTRIES: Final = 256
+
+MOST_ODDS: Final = 8
+"""Answers of which it is kept how likely other words were."""
 
 CLOSERS: Final = frozenset(")]}>\"'`")
 """What editors insert behind the cursor by themselves."""
@@ -59,9 +62,32 @@ class Said:
             if count and count >= len(piece.text):
                 count -= len(piece.text)
                 continue
-            rest.append(Piece(piece.text[count:], piece.log_prob) if count else piece)
+            rest.append(_begun(piece, count) if count else piece)
             begun, count = begun or count > 0, 0
         return Said(tuple(rest), self.over, begun)
+
+    def strayed(self, typed: str) -> Piece | None:
+        """The piece in place of which something else was *typed*; ``given`` is all of that.
+
+        ``None`` where it was not typed in place of a single one.
+        """
+        place = 0
+        for piece in self.pieces:
+            end = place + len(piece.text)
+            if not typed.startswith(piece.text, place):
+                return replace(piece, text="", given=piece.given + typed[place:])
+            place = end
+        return None
+
+    def plain(self) -> Said:
+        """The same without the odds, which take most of the memory."""
+        pieces = tuple(replace(piece, odds=None) for piece in self.pieces)
+        return Said(pieces, self.over, self.begun)
+
+
+def _begun(piece: Piece, count: int) -> Piece:
+    """*piece* once its first *count* characters were typed."""
+    return replace(piece, text=piece.text[count:], given=piece.given + piece.text[:count])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +200,8 @@ class Cache:
     def __init__(self, most: int = MOST_ENTRIES) -> None:
         self._most = most
         self._entries: OrderedDict[tuple[Hashable, ...], Entry] = OrderedDict()
+        self._rich: deque[tuple[Hashable, ...]] = deque()
+        """Keys of the answers whose odds are kept."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -187,6 +215,32 @@ class Cache:
         self._entries.move_to_end(key)
         while len(self._entries) > self._most:
             self._entries.popitem(last=False)
+        if entry.said is not None:
+            self._lean(key)
+
+    def _lean(self, newest: tuple[Hashable, ...]) -> None:
+        """Keep the odds of the last few answers only."""
+        self._rich.append(newest)
+        while len(self._rich) > MOST_ODDS:
+            old = self._rich.popleft()
+            entry = self._entries.get(old)
+            if entry is not None and entry.said is not None and old not in self._rich:
+                self._entries[old] = replace(entry, said=entry.said.plain())
+
+    def strayed(self, query: CompletionQuery, stamp: Hashable) -> Iterator[Piece]:
+        """In place of which piece of an answer something else has been typed, the latest first.
+
+        ``given`` is what was typed instead.
+        """
+        hashes = _Hashes(query)
+        for key in reversed(self._rich):
+            entry = self._entries.get(key)
+            if entry is None or entry.said is None:
+                continue
+            found = found_in(entry, query, stamp, lambda _: True, hashes)
+            piece = None if found is None else entry.said.strayed(plain(found.typed))
+            if piece is not None and piece.odds is not None:
+                yield piece
 
     def find(self, query: CompletionQuery, stamp: Hashable) -> Iterator[Found]:
         """What has to do with *query*, the best first: the least of it that is left to type.
@@ -212,6 +266,7 @@ class Cache:
     def clear(self) -> None:
         """Forget everything: settings or model have changed."""
         self._entries.clear()
+        self._rich.clear()
 
 
 class _Hashes:

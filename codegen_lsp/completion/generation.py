@@ -10,6 +10,7 @@ import contextlib
 import functools
 import time
 from dataclasses import dataclass, field
+from typing import Final
 
 from codegen_lsp.completion.budget import Plan
 from codegen_lsp.completion.cache import Said
@@ -21,6 +22,10 @@ from codegen_lsp.prompts.causal import PreparedPrompt
 from codegen_lsp.types import GenerationRequest, Piece, Prompt
 
 __all__ = ["Generated", "generate", "said_already"]
+
+ODDS: Final = 12
+"""Of so many tokens of an answer it is of interest how likely others were: as many as somebody may
+type before he strays from it."""
 
 
 @dataclass(slots=True)
@@ -107,6 +112,7 @@ def _request(
         stop_ids=tuple(dict.fromkeys((model.tokenizer.eos_id, *prepared.stop_ids))),
         first_ids=first_ids,
         answer_prefix=prepared.answer_prefix,
+        odds=ODDS,
     )
 
 
@@ -138,12 +144,14 @@ async def _generate(
             result.last_token_ms = (time.monotonic() - started) * 1000
             result.first_token_ms = result.first_token_ms or result.last_token_ms
             piece = decoder.push(token.id) if token.text is None else token.text
+            given = ""
             if rest:
                 if not piece or not (piece.startswith(rest) or rest.startswith(piece)):
                     return _Missed(tuple(said), rest)
                 said.append(token.id)
+                given = rest[: len(piece)]
                 rest, piece = rest[len(piece) :], piece[len(rest) :]
-            result.pieces.append(Piece(piece, token.log_prob))
+            result.pieces.append(Piece(piece, token.log_prob, given, token.odds))
             saying.add(result.pieces[-1])
             if piece and await _push(stopper, piece, worker):
                 stopped = True

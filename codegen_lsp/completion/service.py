@@ -210,6 +210,10 @@ class CompletionService:
             if entry is not None:
                 self._cache.put(entry)
                 return entry
+        if query.trigger is Trigger.AUTOMATIC:
+            strayed = next(self._cache.strayed(query, stamp), None)
+            if strayed is not None and await self._answering.is_doubtful(strayed):
+                return entry_of(query, stamp, None, None)
         return None
 
     def _counted(self, known: Entry, *, joined: bool) -> Completion | None:

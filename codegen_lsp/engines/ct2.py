@@ -22,6 +22,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -158,7 +159,8 @@ class Ct2Engine:
     async def _tokens(
         self, request: GenerationRequest, *, ahead: bool = False
     ) -> AsyncGenerator[Token, None]:
-        job = Job(self, request, asyncio.get_running_loop(), end=self._words.end, ahead=ahead)
+        loop = asyncio.get_running_loop()
+        job = Job(self, request, loop, end=self._words.end, ahead=ahead, floats=_floats)
         with self._jobs_lock:
             self._jobs.add(job)
         self._wanted.set()
@@ -208,8 +210,9 @@ class Ct2Engine:
             if not job.refused:
                 return
             # The likeliest token of all was none of those asked for: take theirs and go on.
-            token = likeliest(_logits(first, job.given), request.first_ids)
-            job.hand_over(token)
+            logits = _floats(first.logits[0][job.given])
+            token = likeliest(logits, request.first_ids)
+            job.hand_over(replace(token, odds=job.odds_of(logits)))
             rest = self._network.after(request, token)
             if rest.max_new_tokens > 0 and not job.cancelled.is_set():
                 self._batch(job, rest)
@@ -332,9 +335,9 @@ class Ct2Engine:
         _LIVE.discard(self)
 
 
-def _logits(result: Any, step: int) -> NDArray[np.float32]:
-    """The logits [vocabulary] that a token was chosen by, on the CPU in float32."""
+def _floats(logits: Any) -> NDArray[np.float32]:
+    """The logits [vocabulary] of a step, on the CPU in float32."""
     import ctranslate2
 
-    view = result.logits[0][step].to_device(ctranslate2.Device.cpu)
+    view = logits.to_device(ctranslate2.Device.cpu)
     return np.array(view.to(ctranslate2.DataType.float32)).reshape(-1)

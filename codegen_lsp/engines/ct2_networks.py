@@ -178,7 +178,7 @@ def _common(request: GenerationRequest, end: int) -> dict[str, Any]:
     return {
         "return_scores": True,
         # The first token is checked against these, and chosen by its logit where it is none.
-        "return_logits_vocab": bool(request.first_ids),
+        "return_logits_vocab": bool(request.first_ids) or request.odds > 0,
         "end_token": [end, *request.stop_ids],
         "sampling_topk": 1 if greedy else sampling.top_k,
         "sampling_topp": 1.0 if greedy else sampling.top_p,

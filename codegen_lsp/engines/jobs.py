@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen_lsp.engines.odds import Logits
 from codegen_lsp.errors import CodegenError, GenerationError
 from codegen_lsp.types import GenerationRequest, Token
 
@@ -45,7 +49,9 @@ class Job:
         *,
         end: int,
         ahead: bool = False,
+        floats: Callable[[Any], NDArray[np.float32]] | None = None,
     ) -> None:
+        """*floats* reads the logits of a step, where the library gives any."""
         self.request = request
         self.ahead = ahead
         """Whether this only reads a prompt for requests to come."""
@@ -58,9 +64,12 @@ class Job:
         self.given = 0
         """Tokens that come first and were not generated."""
         self._wanted: frozenset[int] = frozenset()
+        self._counted = 0
+        """Of how many tokens odds were given."""
         self._ends = {end, *request.stop_ids}
         self._engine = engine
         self._loop = loop
+        self._floats = floats
 
     def wish(self, padding: Set[int]) -> GenerationRequest:
         """The request, its first token wished for among those that may be generated at all."""
@@ -103,8 +112,18 @@ class Job:
             if self.refused:
                 return True
         if result.token_id not in self._ends:
-            self.hand_over(Token(result.token_id, result.log_prob))
+            self.hand_over(Token(result.token_id, result.log_prob, odds=self._odds(result)))
         return self.cancelled.is_set()
+
+    def odds_of(self, logits: NDArray[np.float32]) -> Logits | None:
+        """The odds of the next token, if they are wanted."""
+        self._counted += 1
+        return Logits(logits) if self._counted <= self.request.odds else None
+
+    def _odds(self, result: Any) -> Logits | None:
+        if self._floats is None or self._counted >= self.request.odds or result.logits is None:
+            return None
+        return self.odds_of(self._floats(result.logits))
 
     def hand_over(self, token: Token) -> None:
         """Send one token to the reader, unless nobody reads any more."""

@@ -155,7 +155,7 @@ async def test_keys_are_counted(tmp_path: Path) -> None:
     ],
 )
 def test_share_without_engine(counted: Mapping[str, float], share: float | None) -> None:
-    """Who was superseded, or wanted nothing, is on neither side; who does not count has no share."""
+    """Who was superseded or wanted nothing is on neither side; who does not count has none."""
     assert without_engine(counted) == share
 
 
