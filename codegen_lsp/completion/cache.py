@@ -69,14 +69,15 @@ class Said:
     def strayed(self, typed: str) -> Piece | None:
         """The piece in place of which something else was *typed*; ``given`` is all of that.
 
-        ``None`` where it was not typed in place of a single one.
+        ``None`` where just that was typed, or more than was said.
         """
+        if self.text.startswith(typed):
+            return None
         place = 0
         for piece in self.pieces:
-            end = place + len(piece.text)
             if not typed.startswith(piece.text, place):
                 return replace(piece, text="", given=piece.given + typed[place:])
-            place = end
+            place += len(piece.text)
         return None
 
     def plain(self) -> Said:

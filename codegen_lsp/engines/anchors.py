@@ -42,7 +42,7 @@ def capacity_of(asked: int, memory: int, available: int, context: int = 0) -> in
 
     *asked* MiB; where that is 0, a sixteenth of the machine's *memory* (bytes), at least 128 MiB
     and at most one GiB, never more than a quarter of what is *available* now (bytes), nor than
-    eight times what a full *context* takes (bytes; 0 where unknown): small models are to stay small.
+    eight times what a full *context* takes (bytes; 0: unknown): small models are to stay small.
     """
     if asked:
         return asked * MEBIBYTE

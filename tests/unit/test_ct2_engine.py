@@ -91,6 +91,23 @@ async def test_log_probs_are_natural_logarithms(engine: Ct2Engine, tiny: Tiny) -
     assert [token.log_prob for token in tokens] == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("wished", [False, True])
+@pytest.mark.parametrize("wanted", [0, 1, 3, 99])
+async def test_odds_of_the_first_tokens(engine: Ct2Engine, wanted: int, wished: bool) -> None:
+    """As many as are wanted, the first one's too where it was chosen among a few."""
+    plain = [token async for token in engine.generate(request())]
+    first = (plain[1].id, plain[2].id) if wished else ()
+    asked = request(odds=wanted, first_ids=first)
+    tokens = [token async for token in engine.generate(asked)]
+    assert [token.odds is not None for token in tokens] == [n < wanted for n in range(len(tokens))]
+    for token in tokens[:wanted]:
+        assert token.odds is not None
+        assert token.log_prob is not None
+        own, likeliest = token.odds.among([token.id])
+        assert own == likeliest == pytest.approx(token.log_prob, abs=0.01)
+        assert token.odds.among(range(50))[0] <= 0.01
+
+
 @pytest.mark.parametrize("among", ["greedy", "others", "one"])
 async def test_the_first_token_is_the_likeliest_of_those_wished_for(
     engine: Ct2Engine, tiny: Tiny, among: str
