@@ -6,11 +6,14 @@ Knows logits. Does not know engines or text.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Logits"]
+
+LEAST: Final = -60_000.0
 
 
 class Logits:
@@ -19,7 +22,9 @@ class Logits:
     __slots__ = ("_logits",)
 
     def __init__(self, logits: NDArray[np.floating]) -> None:
-        self._logits: NDArray[np.float16] = logits.reshape(-1).astype(np.float16)
+        # What is never generated has no logit that half the precision could hold.
+        bounded = np.maximum(logits.reshape(-1), LEAST)
+        self._logits: NDArray[np.float16] = bounded.astype(np.float16)
 
     def among(self, ids: Sequence[int]) -> tuple[float, float]:
         """Log-probabilities: of any of *ids* (at least one), and of the likeliest of them."""
