@@ -19,6 +19,9 @@ from codegen_lsp.types import Completion, Timings
 
 __all__ = ["complete", "report", "summary"]
 
+UNHURRIED: Mapping[str, object] = {"invokedDeadline": 0}
+"""Who runs a command waits for it: the whole prompt is read and the answer written to its end."""
+
 
 @click.command()
 @click.argument("target", metavar="FILE:LINE[:COL]")
@@ -42,7 +45,8 @@ def complete(
     document = read_document(place.path)
     offset = document.offset(place.line, place.column)
     folder = place.path.absolute().parent
-    settings = state.settings_for(folder, state.overrides(model, device, compute_type))
+    given = {**UNHURRIED, **state.overrides(model, device, compute_type)}
+    settings = state.settings_for(folder, given)
     from codegen_lsp.completer import Completer
 
     with Completer(settings, folder=state.project_of(folder)) as completer:

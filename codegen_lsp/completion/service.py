@@ -321,7 +321,11 @@ class CompletionService:
         left = next((found.left() for found in self._cache.find(there, stamp)), None)
         if left is None:
             return there
-        return None if left.text.partition("\n")[0].strip() else on_a_new_line(there)
+        line, line_end, _ = left.text.partition("\n")
+        if line.strip():
+            return None
+        # Where there was no time for more, the line goes on.
+        return on_a_new_line(there) if line_end or left.over else there
 
     def _drop_ahead(self) -> None:
         ahead, self._ahead = self._ahead, None

@@ -315,6 +315,26 @@ async def test_what_follows_is_computed_while_one_looks() -> None:
     await service.close()
 
 
+async def test_what_there_was_no_time_for_is_said_meanwhile() -> None:
+    """An answer that was cut short goes on while it is looked at."""
+    engine = ScriptedEngine(
+        lambda request: TOKENIZER.encode(
+            "call(a1, b2, c3, d4, e5, f6)\n"[len(request.prompt) - len("\0a = ") :]
+        )
+    )
+    settings = Settings(suggestions="eager", deadline=1)
+    service = serving(engine, settings, parameters=350_000_000)
+    first = await service.complete(query_at("a = ¦\n"))
+    assert shown(first) is not None
+    assert first is not None
+    assert len(first.text) <= 8
+    await asyncio.sleep(AHEAD_SECONDS + 0.1)
+    assert len(engine.requests) == 2
+    there = await service.complete(query_at(f"a = {first.text}¦\n"))
+    assert (len(engine.requests), there and there.source) == (2, Source.CACHE)
+    await service.close()
+
+
 async def test_what_runs_ahead_leaves_for_who_asks() -> None:
     """Looking ahead never makes anybody wait; where it was right, it is waited for."""
     for code, requests in (("a = fetch(url)\n¦\n", 2), ("a = fetch(url)\nq = ¦\n", 3)):
