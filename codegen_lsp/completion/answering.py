@@ -61,7 +61,10 @@ SNIPPETS_SECONDS: Final = 0.15
 """How long an answer waits for snippets: a folder on a network must not hold it up."""
 
 FLAT: Final = 0.2
-"""A word that is less likely than this, given how it begins, is not worth asking how it goes on."""
+STEEPER: Final = 0.1
+STEEPEST: Final = 0.6
+"""A word that is less likely than this, given how it begins, is not worth asking how it goes on:
+so much at first, so much more for each time that the model was asked in vain, so much at most."""
 
 PREPARING_SHARE: Final = 0.5
 """Of its deadline, a request has at least so much left for the engine, however late it begins."""
@@ -201,15 +204,17 @@ class Answering:
 
         return await self._worker.run(judged)
 
-    async def is_doubtful(self, strayed: Piece) -> bool:
+    async def is_doubtful(self, strayed: Piece, in_vain: int) -> bool:
         """Whether nothing is likely to be shown where something else was typed than was said.
 
-        That is where the likeliest word that begins like that is not likely, even so.
+        That is where the likeliest word that begins like that is not likely, even so. The more
+        often the model was asked *in_vain*, the likelier it has to be.
         """
         if not self._slot.ready:
             return False
         among = _among(strayed, (await self._slot.get()).tokenizer)
-        return among is not None and among[1] - among[0] < math.log(FLAT)
+        limit = min(STEEPEST, FLAT + STEEPER * in_vain)
+        return among is not None and among[1] - among[0] < math.log(limit)
 
     @property
     def expected(self) -> float:

@@ -67,6 +67,8 @@ class CompletionService:
         self._reading: asyncio.Task[None] | None = None
         self._cache = Cache()
         self._copyist = Copyist(neighbours)
+        self._in_vain = 0
+        """How often the model was asked since something was worth showing."""
         self._pace = Pace()
         self._counts = Counts()
 
@@ -212,7 +214,7 @@ class CompletionService:
                 return entry
         if query.trigger is Trigger.AUTOMATIC:
             strayed = next(self._cache.strayed(query, stamp), None)
-            if strayed is not None and await self._answering.is_doubtful(strayed):
+            if strayed is not None and await self._answering.is_doubtful(strayed, self._in_vain):
                 return entry_of(query, stamp, None, None)
         return None
 
@@ -274,6 +276,7 @@ class CompletionService:
         """Ask the model, and remember what it says; called when the engine is free."""
         settings = self._settings
         entry = await self._answering.answer(query, stamp, saying, started)
+        self._in_vain = 0 if entry.completion is not None else self._in_vain + 1
         if settings is self._settings:
             self._cache.put(entry)
         return entry

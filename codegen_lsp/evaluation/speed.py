@@ -7,6 +7,7 @@ so that whatever else the machine does meets all of them. What is measured is ``
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ import psutil
 from codegen_lsp.config.home import home
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.base import Engine, EngineInfo
-from codegen_lsp.errors import CodegenError, GenerationError
+from codegen_lsp.errors import CodegenError, EngineUnavailableError, GenerationError
 from codegen_lsp.evaluation.bench.bandwidth import copy_bandwidth, floor_ms
 from codegen_lsp.evaluation.bench.rounds import (
     NEW_TOKENS,
@@ -123,14 +124,14 @@ class Speed:
 
 
 @dataclass(slots=True)
-class _Loaded:
-    """A subject that is open, and what was measured so far."""
+class _Measured:
+    """What was measured of a subject so far."""
 
     subject: Subject
-    engine: Engine
-    load_ms: float
-    resident_mib: float
+    runs: EngineInfo
     found: dict[str, list[float]] = field(default_factory=dict)
+    load_ms: list[float] = field(default_factory=list)
+    resident_mib: list[float] = field(default_factory=list)
 
     def note(self, measured: Mapping[str, float]) -> None:
         """Add one round."""
@@ -186,64 +187,71 @@ async def _measure_engines(
 ) -> list[EngineSpeed]:
     lengths = lengths_for(folder.manifest.context_length, quick=plan.quick)
     texts = round_texts(tokenizer, lengths.most, plan.rounds)
-    loaded: list[_Loaded] = []
+    measured: dict[str, _Measured] = {}
+    missing: dict[str, str] = {}
+    for number, text in enumerate(texts):
+        for place in range(len(subjects)):
+            # Each round begins with another one, so that none is always the first.
+            subject = subjects[(number + place) % len(subjects)]
+            if subject.label in missing:
+                continue
+            progress(f"round {number + 1} of {len(texts)}: {subject.label}")
+            try:
+                await _measure_one(subject, text, lengths, measured)
+            except EngineUnavailableError as error:
+                missing[subject.label] = str(error)
+    absent += [Absent(label, why) for label, why in missing.items()]
+    if not measured:
+        raise GenerationError(
+            "no engine can run this model: " + "; ".join(one.why for one in absent),
+            mend="see codegen-lsp doctor",
+        )
+    order = [subject.label for subject in subjects]
+    return [_speed(measured[label]) for label in order if label in measured]
+
+
+async def _measure_one(
+    subject: Subject, text: Texts, lengths: Lengths, measured: dict[str, _Measured]
+) -> None:
+    """One round of a subject, which is there for as long as it takes and no longer.
+
+    Engines that wait side by side in one process disturb each other: threads that are not at work
+    still watch for some.
+
+    :raises EngineUnavailableError: it cannot be opened.
+    """
+    before, begin = _resident_here(), time.perf_counter()
+    engine: Engine | None = None
     try:
-        for subject in subjects:
-            progress(f"loading {subject.label}")
-            await _load(subject, loaded, absent)
-        if not loaded:
-            raise GenerationError(
-                "no engine can run this model: " + "; ".join(one.why for one in absent),
-                mend="see codegen-lsp doctor",
-            )
-        await _all_rounds(loaded, texts, lengths, progress)
-        return [_speed(one) for one in loaded]
+        try:
+            engine = subject.make()
+            await engine.load()
+        except CodegenError as error:
+            raise EngineUnavailableError(str(error)) from error
+        elapsed = (time.perf_counter() - begin) * 1000
+        one = measured.setdefault(subject.label, _Measured(subject, engine.info))
+        one.load_ms.append(elapsed)
+        pid = getattr(engine, "pid", 0)  # a peer in a process of its own
+        one.resident_mib.append(
+            psutil.Process(pid).memory_info().rss / 2**20 if pid else _resident_here() - before
+        )
+        one.note(await measure_round(engine, text, lengths))
     finally:
-        for one in loaded:
-            await one.engine.close()
-
-
-async def _load(subject: Subject, loaded: list[_Loaded], absent: list[Absent]) -> None:
-    """Open *subject*, or say why it cannot be."""
-    before = _resident_here()
-    begin = time.perf_counter()
-    engine = None
-    try:
-        engine = subject.make()
-        await engine.load()
-    except CodegenError as error:
         if engine is not None:
             await engine.close()
-        absent.append(Absent(subject.label, str(error)))
-        return
-    elapsed = (time.perf_counter() - begin) * 1000
-    pid = getattr(engine, "pid", 0)  # a peer in a process of its own
-    resident = psutil.Process(pid).memory_info().rss / 2**20 if pid else _resident_here() - before
-    loaded.append(_Loaded(subject, engine, round(elapsed, 1), round(resident, 1)))
 
 
 def _resident_here() -> float:
     return float(psutil.Process().memory_info().rss / 2**20)
 
 
-async def _all_rounds(
-    loaded: Sequence[_Loaded], texts: Sequence[Texts], lengths: Lengths, progress: Progress
-) -> None:
-    """Each round begins with another engine, so that none is always the first."""
-    for number, text in enumerate(texts):
-        for place in range(len(loaded)):
-            one = loaded[(number + place) % len(loaded)]
-            progress(f"round {number + 1} of {len(texts)}: {one.subject.label}")
-            one.note(await measure_round(one.engine, text, lengths))
-
-
-def _speed(one: _Loaded) -> EngineSpeed:
+def _speed(one: _Measured) -> EngineSpeed:
     return EngineSpeed(
         label=one.subject.label,
-        runs=one.engine.info,
+        runs=one.runs,
         peer=one.subject.peer,
-        load_ms=one.load_ms,
-        resident_mib=one.resident_mib,
+        load_ms=round(statistics.median(one.load_ms), 1),
+        resident_mib=round(one.resident_mib[0], 1),
         measures={name: spread(values) for name, values in one.found.items()},
     )
 
