@@ -62,7 +62,7 @@ SNIPPETS_SECONDS: Final = 0.15
 
 FLAT: Final = 0.2
 STEEPER: Final = 0.1
-STEEPEST: Final = 0.6
+STEEPEST: Final = 0.4
 """A word that is less likely than this, given how it begins, is not worth asking how it goes on:
 so much at first, so much more for each time that the model was asked in vain, so much at most."""
 
