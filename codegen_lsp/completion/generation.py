@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,6 +46,15 @@ class Generated:
     over: bool = False
     """Whether the model had no more to say; else it was stopped."""
 
+    finish: Callable[[], Answer] | None = None
+    """What is still to be done for :attr:`answer`; see :meth:`conclude`."""
+
+    def conclude(self) -> Answer:
+        """The answer. This may parse, so it is for the thread of a worker."""
+        if self.finish is not None:
+            self.answer, self.finish = self.finish(), None
+        return self.answer
+
     @property
     def new_tokens(self) -> int:
         """How many tokens were generated."""
@@ -64,7 +74,7 @@ async def generate(
     worker: Worker,
     saying: Saying | None = None,
 ) -> Generated:
-    """The answer to a prompt; with healing where that works out, else without.
+    """The answer to a prompt, to be concluded; with healing where that works out, else without.
 
     Whether it is whole is decided by *worker* where a line ends, because that takes parsing. Who
     wants to hear it while it is said hands in *saying*.
@@ -162,7 +172,7 @@ async def _generate(
     ran_out = result.new_tokens >= request.max_new_tokens
     result.over = not stopped and not ran_out
     end = End.CUT if ran_out else End.WHOLE
-    result.answer = await worker.run(functools.partial(stopper.finish, end))
+    result.finish = functools.partial(stopper.finish, end)
     return result
 
 

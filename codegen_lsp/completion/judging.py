@@ -44,7 +44,8 @@ class Judge:
 
         On the thread of a worker, because this parses.
         """
-        draft = Draft(generated.answer.text, self.plan, self.context, generated.answer.end)
+        answer = generated.conclude()
+        draft = Draft(answer.text, self.plan, self.context, answer.end)
         tidied = tidy(draft)
         pieces = () if tidied is None else align(generated.pieces, tidied.text)
         if tidied is None or not pieces:
