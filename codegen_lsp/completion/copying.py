@@ -42,12 +42,6 @@ two, for the next line to be copied, too; of more places two lines."""
 MOST_LINES: Final = 4
 """Most further lines: what follows them is found as quickly once they are accepted."""
 
-MOST_DRAFTED: Final = 16
-"""Lines that are guessed for an engine to check."""
-
-LONGEST_DRAFT: Final = 400
-"""Characters of them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -134,21 +128,6 @@ class Copier:
             if sure >= (limits.line if guess.ends else limits.part):
                 return _copy(query, guess, sure, _text(guess, around, tail, sure, limits), settings)
         return None
-
-    def continuation(self, query: CompletionQuery) -> str:
-        r"""The longest guess, be it a doubtful one, for an engine that checks it; ``""`` if none.
-
-        Lines end in ``\n``.
-        """
-        around, found = self._found(query)
-        if not found or not only_closes(_tail(query)):
-            return ""
-        guess = next(guesses(found, around), None)
-        if guess is None:
-            return ""
-        further = following(guess.places[0], around.here.indentation)
-        lines = itertools.islice(further, MOST_DRAFTED)
-        return "\n".join((guess.text, *lines))[:LONGEST_DRAFT]
 
     def _found(self, query: CompletionQuery) -> tuple[Around, list[Place]]:
         searched = self._searchable.texts(query)

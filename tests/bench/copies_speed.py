@@ -7,7 +7,7 @@ Puts some of the source files below FOLDER together to a document of so many lin
 others, opens some of them, and types at random places of the document. *first key* is the first in
 a new place: files that are like the lines around it are chosen and read. *further keys* are those
 behind it. Milliseconds of processor time of the thread that looks, so that other work on the
-machine does not count; *draft* is what an engine that checks guesses asks for.
+machine does not count.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ def measure(
     fit = [at for at, line in enumerate(lines) if len(line.strip()) > keys // 2]
     first: list[float] = []
     further: list[float] = []
-    drafts: list[float] = []
     shown = 0
     for at in chance.choices(fit, k=places):
         line = lines[at]
@@ -63,16 +62,12 @@ def measure(
             buffers.take(exclude=URI)
             started = time.thread_time()
             shown += copier.find(query, Settings()) is not None
-            found = time.thread_time()
-            copier.continuation(query)
-            drafts.append(time.thread_time() - found)
-            (first if count == begin else further).append(found - started)
+            (first if count == begin else further).append(time.thread_time() - started)
     print(f"{shown} of {len(first) + len(further)} had a copy", file=sys.stderr)
     return [
         row("first key", first),
         row("further keys", further),
         row("all", first + further),
-        row("draft", drafts),
     ]
 
 

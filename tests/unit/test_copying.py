@@ -149,21 +149,6 @@ def test_a_line_end_is_the_documents(end: str) -> None:
     assert (line + after).startswith(copy.text.replace(end, "\n"))
 
 
-def test_a_draft_is_as_long_as_it_can_be() -> None:
-    """An engine checks it, so it may be doubtful, and of the nearest of several places."""
-    before, line, after = DEEPER.partition("path = self._root")
-    others = [READING[0], READING[1].replace("self._root / name", "self._root[name]")]
-    copier = Copier(Desk(others))
-    query = query_at(f"{before}{CURSOR}".replace("read(", "read0("))
-    assert copier.find(query, Settings()) is None
-    draft = copier.continuation(query)
-    assert len(draft) > 300
-    assert (line + after).startswith(draft)
-    assert copier.continuation(query_at("nothing_like_it = ¦")) == ""
-    tail = query_at(f"{before}{CURSOR} = 1".replace("read(", "read0("))
-    assert copier.continuation(tail) == ""
-
-
 def sure(code: str, *others: str) -> float:
     """How likely the first guess is right."""
     query = query_at(code)
@@ -258,4 +243,3 @@ def test_whatever_the_texts_are(own: list[str], other: list[str], data: st.DataO
     copy = copier.find(query, Settings(suggestions="eager"))
     assert copy is None or copy.text.strip()
     assert copy is None or not set("\r\n") & set(text[offset : offset + copy.replaced])
-    assert isinstance(copier.continuation(query), str)
