@@ -41,6 +41,9 @@ AHEAD_SECONDS: Final = 0.06
 REST_SECONDS: Final = 0.7
 """After so long without a key what there was no time to read is read."""
 
+SURE: Final = 0.65
+"""Where what was said before is so likely to be right, nobody looks for a copy."""
+
 LIKELY: Final = 0.5
 """What follows a suggestion is of interest where the suggestion is so likely to be right."""
 
@@ -155,43 +158,41 @@ class CompletionService:
     async def _turn(self, query: CompletionQuery, started: float) -> Completion | None:
         """The answer to *query*, from whoever has it first."""
         stamp = self._stamp(query)
-        copied = await self._instant(query, stamp)
-        if copied is not None:
-            return self._counted(copied, joined=False)
+        known = await self._instant(query, stamp)
         joined = waited = False
-        while True:
-            known = await self._known(query, stamp)
-            if known is not None:
-                return self._counted(known, joined=joined)
+        while known is None:
             flight, typed = self._joinable(query, stamp)
+            delay = 0.0 if waited or flight is not None else self._delay(query)
             if flight is not None:
                 joined = await flight.wait(typed) is not None
-                continue
-            delay = 0.0 if waited else self._delay(query)
-            waited = True
-            if delay:
+            elif delay:
+                waited = True
                 await asyncio.sleep(delay)
-                continue
-            entry = await self._begin(query, stamp, started).wait()
-            if entry is None:
-                raise Superseded
-            return entry.completion
+            else:
+                entry = await self._begin(query, stamp, started).wait()
+                if entry is None:
+                    raise Superseded
+                return entry.completion
+            known = await self._known(query, stamp)
+        return self._counted(known, joined=joined)
 
     def _stamp(self, query: CompletionQuery) -> Hashable:
         return None if self._neighbours is None else self._neighbours.stamp(query.snapshot.uri)
 
     async def _instant(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
-        """What is left of what was shown; else a copy, unless what was said before is likelier."""
+        """What is left of what was shown; else what was said before or is a copy, the likelier."""
         for found in self._cache.find(query, stamp):
             rest = found.rest(query)
             if rest is not None:
                 return replace(found.entry, completion=rest)
-        copied = await self._copyist.find(query, self._settings)
-        if copied is None:
-            return None
+            if found.is_known_nothing(query):
+                return found.entry
         known = await self._known(query, stamp)
-        said = None if known is None else known.completion
-        if said is not None and (said.confidence or 0.0) >= (copied.confidence or 0.0):
+        said = _sure(None if known is None else known.completion)
+        copied = None
+        if said < SURE:
+            copied = await self._copyist.find(query, self._settings)
+        if copied is None or _sure(copied) <= said:
             return known
         entry = entry_of(query, stamp, copied, None)
         self._cache.put(entry)
@@ -350,6 +351,11 @@ def _timed(completion: Completion, started: float) -> Completion:
     """*completion*, and how long it took, whoever had it."""
     took = (time.monotonic() - started) * 1000
     return replace(completion, timings=replace(completion.timings, total_ms=took))
+
+
+def _sure(completion: Completion | None) -> float:
+    """How likely a completion is right; 0 where there is none, or nobody knows."""
+    return 0.0 if completion is None else completion.confidence or 0.0
 
 
 def _likely(completion: Completion) -> bool:
