@@ -6,9 +6,14 @@ models know none.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from codegen_lsp.cli import state
+
+if TYPE_CHECKING:
+    from codegen_lsp.models.folders import ModelFolder
 
 __all__ = ["pull"]
 
@@ -59,7 +64,7 @@ def pull(
     measured once: about as long as a conversion; the faster one is used from then on.
     """
     from codegen_lsp.cli.preparing import prepare_and_measure
-    from codegen_lsp.cli.reporting import described, reporter
+    from codegen_lsp.cli.reporting import reporter
     from codegen_lsp.config.home import home
     from codegen_lsp.models.jobs import ConversionJob, PullRequest
     from codegen_lsp.models.manifest import Manifest
@@ -85,20 +90,7 @@ def pull(
         model = install(request, home(), convert=convert, report=report)
         faster = None if no_measure else prepare_and_measure(model, home(), report)
     if as_json:
-        manifest = model.manifest
-        state.print_json(
-            {
-                "model": model.name,
-                "folder": str(model.path),
-                "bytes": model.size,
-                "compute_type": manifest.compute_type,
-                "family": manifest.family,
-                "licence": manifest.licence,
-                "revision": manifest.origin.revision if manifest.origin is not None else "",
-                "checks": described(manifest.checks),
-                "faster_engine": faster,
-            }
-        )
+        state.print_json({**_installed(model), "faster_engine": faster})
     else:
         click.echo(model.name)
     click.echo(
@@ -106,3 +98,20 @@ def pull(
         f'   (in an editor: the setting "model": "{model.name}")',
         err=True,
     )
+
+
+def _installed(model: ModelFolder) -> dict[str, object]:
+    """What is told of a model that was installed."""
+    from codegen_lsp.cli.reporting import described
+
+    manifest = model.manifest
+    return {
+        "model": model.name,
+        "folder": str(model.path),
+        "bytes": model.size,
+        "compute_type": manifest.compute_type,
+        "family": manifest.family,
+        "licence": manifest.licence,
+        "revision": manifest.origin.revision if manifest.origin is not None else "",
+        "checks": described(manifest.checks),
+    }

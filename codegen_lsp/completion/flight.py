@@ -121,7 +121,7 @@ class Flight:
 
 
 class Flights:
-    """The flight of each document, and the one that runs ahead."""
+    """The flight of each document."""
 
     def __init__(self) -> None:
         self._flights: dict[str, Flight] = {}

@@ -68,6 +68,7 @@ class CompletionService:
         self._ahead: Flight | None = None
         """What may be asked next, computed in the background."""
         self._reading: asyncio.Task[None] | None = None
+        """What there was no time to read, being read, or waiting for a rest."""
         self._cache = Cache()
         self._copyist = Copyist(neighbours)
         self._in_vain = 0
@@ -143,6 +144,9 @@ class CompletionService:
         await self._flights.close()
         if ahead is not None:
             await ahead.gone()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
         await self._slot.close()
         self._answering.close()
         self._copyist.close()
@@ -255,7 +259,7 @@ class CompletionService:
         return ahead, typed
 
     def _delay(self, query: CompletionQuery) -> float:
-        """Seconds to wait for the next key; none where somebody asked, or a line begins."""
+        """Seconds to wait for the next key; none where somebody asked, or time does not count."""
         if query.trigger is Trigger.INVOKED or not self._settings.deadline:
             return 0.0
         return self._pace.delay(self._answering.expected)
@@ -265,7 +269,9 @@ class CompletionService:
         self._counts.asked += 1
 
         async def job(saying: Saying) -> Entry:
-            return await self._engagement.run(lambda: self._answer(query, stamp, saying, started))
+            entry = await self._engagement.run(lambda: self._answer(query, stamp, saying, started))
+            self._in_vain = 0 if entry.completion is not None else self._in_vain + 1
+            return entry
 
         flight = Flight(query, stamp, job)
         self._flights.put(flight)
@@ -277,7 +283,6 @@ class CompletionService:
         """Ask the model, and remember what it says; called when the engine is free."""
         settings = self._settings
         entry = await self._answering.answer(query, stamp, saying, started)
-        self._in_vain = 0 if entry.completion is not None else self._in_vain + 1
         if settings is self._settings:
             self._cache.put(entry)
         return entry

@@ -439,6 +439,17 @@ async def test_requests_are_sized_by_the_clock(deadline: int, whole: bool) -> No
     await service.close()
 
 
+async def test_closing_leaves_nothing_to_be_read() -> None:
+    """What was to be read when nobody waits is not, once the service is closed."""
+    engine = ScriptedEngine(says(TOKENIZER, "value\n"), keeps=True)
+    service = serving(engine, parameters=350_000_000)
+    before = asyncio.all_tasks()
+    assert await service.complete(query_at(f"{LONG}x = ¦\n"))
+    await service.close()
+    assert asyncio.all_tasks() == before
+    assert engine.prewarmed == []
+
+
 async def test_a_clock_that_has_seen_a_fast_machine() -> None:
     """What was guessed of a model's speed does not count any more once it was measured."""
     engine = ScriptedEngine(says(TOKENIZER, "value\n"))
