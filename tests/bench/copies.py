@@ -39,21 +39,18 @@ from codegen_lsp.context.copies import Finder, below, here, visible
 from codegen_lsp.context.copies_texts import CopyTexts
 from codegen_lsp.context.facts import facts_of
 from codegen_lsp.context.index import Index
-from codegen_lsp.evaluation.replay.corpora import fresh
 from codegen_lsp.evaluation.replay.editor import KEPT_OPEN, offset_of
 from codegen_lsp.evaluation.replay.results import Point
 from codegen_lsp.evaluation.replay.sampling import (
-    DrawSome,
-    draw_all,
     draw_lines,
     draw_points,
-    fit_files,
 )
 from codegen_lsp.evaluation.replay.scoring import LEAST_VISIBLE, accepted
-from codegen_lsp.evaluation.replay.working_copy import WorkingCopy, make_copy
+from codegen_lsp.evaluation.replay.working_copy import WorkingCopy
 from codegen_lsp.syntax.languages import language_of
 from codegen_lsp.types import CompletionQuery, Snapshot
 from tests.bench.context import Folder, texts_of
+from tests.bench.hidden import drawn, fresh_copies
 
 Suggestions = Literal["eager", "balanced", "quiet"]
 
@@ -279,15 +276,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", dest="as_json")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
-        copies = _copies(given.cache, given.packages, Path(scratch).resolve())
+        copies = fresh_copies(given.cache, given.packages, Path(scratch).resolve())
         worlds = {name: World(copy) for name, copy in copies.items()}
-        points = _drawn(copies, draw_points, given.points)
+        points = drawn(copies, draw_points, given.points)
         weights: Sequence[float] = WEIGHTS
         if given.fit:
             weights = _fit(worlds, points)
             worlds = dict(list(worlds.items())[1::2])
         found = _measured(worlds, points, weights)
-        typed = _typed(worlds, _drawn(copies, draw_lines, given.lines), weights)
+        typed = _typed(worlds, drawn(copies, draw_lines, given.lines), weights)
     if given.as_json:
         print(json.dumps({**found, "typed": typed}))
     return 0
@@ -378,29 +375,6 @@ def _typed(
         print(f"| {where} | {setting} | {saved:.1%} | {tally.shown} | {tally.wrong} |")
         told[f"{where}, {setting}"] = asdict(tally)
     return told
-
-
-def _copies(cache: Path, limit: int | None, scratch: Path) -> dict[str, WorkingCopy]:
-    copies: dict[str, WorkingCopy] = {}
-    for number, repository in enumerate(fresh(cache, limit)):
-        folder = scratch / str(number)
-        folder.mkdir()
-        copies[repository.name] = make_copy(repository, folder)
-    return copies
-
-
-def _drawn(copies: Mapping[str, WorkingCopy], draw: DrawSome, count: int) -> dict[str, list[Point]]:
-    """Those of ``eval replay``, in the order of places."""
-    fit = {
-        name: {path: copy.texts[path] for path in fit_files(copy.texts)}
-        for name, copy in copies.items()
-    }
-    drawn = draw_all(draw, fit, 0, count)
-    return {name: sorted(points, key=_place) for name, points in drawn.items()}
-
-
-def _place(point: Point) -> tuple[str, int, int]:
-    return point.path, point.line, point.column
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import math
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,17 +38,17 @@ from codegen_lsp.context.collect import collect
 from codegen_lsp.context.facts import facts_of
 from codegen_lsp.context.index import Index
 from codegen_lsp.context.neighbourhood import Neighbourhood
-from codegen_lsp.evaluation.replay.corpora import fresh
 from codegen_lsp.evaluation.replay.editor import KEPT_OPEN, offset_of
 from codegen_lsp.evaluation.replay.results import Point
-from codegen_lsp.evaluation.replay.sampling import draw_all, draw_points, fit_files
-from codegen_lsp.evaluation.replay.working_copy import WorkingCopy, make_copy
+from codegen_lsp.evaluation.replay.sampling import draw_points
+from codegen_lsp.evaluation.replay.working_copy import WorkingCopy
 from codegen_lsp.models.store import bundled_folder
 from codegen_lsp.prompts.causal import prepare
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
 from codegen_lsp.syntax.languages import language_of
 from codegen_lsp.types import CompletionQuery, Snapshot
 from tests.bench.context import Folder, texts_of
+from tests.bench.hidden import drawn, fresh_copies
 
 Sources = tuple[ContextSource, ...]
 
@@ -182,8 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scorer = Scorer(given.model)
     found: dict[str, list[Line]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        copies = _copies(given.cache, given.packages, Path(scratch).resolve())
-        points = _points(copies, given.points)
+        copies = fresh_copies(given.cache, given.packages, Path(scratch).resolve())
+        points = drawn(copies, draw_points, given.points)
         print("| sources | bits per character | nats per line |\n|---|---|---|")
         for choice, sources in CHOICES.items():
             found[choice] = [
@@ -198,29 +198,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.as_json:
         print(json.dumps({choice: bits(lines) for choice, lines in found.items()}))
     return 0
-
-
-def _copies(cache: Path, limit: int | None, scratch: Path) -> dict[str, WorkingCopy]:
-    copies: dict[str, WorkingCopy] = {}
-    for number, repository in enumerate(fresh(cache, limit)):
-        folder = scratch / str(number)
-        folder.mkdir()
-        copies[repository.name] = make_copy(repository, folder)
-    return copies
-
-
-def _points(copies: Mapping[str, WorkingCopy], count: int) -> dict[str, list[Point]]:
-    """Those of ``eval replay``, in the order of places."""
-    fit = {
-        name: {path: copy.texts[path] for path in fit_files(copy.texts)}
-        for name, copy in copies.items()
-    }
-    drawn = draw_all(draw_points, fit, 0, count)
-    return {name: sorted(points, key=_place) for name, points in drawn.items()}
-
-
-def _place(point: Point) -> tuple[str, int, int]:
-    return point.path, point.line, point.column
 
 
 if __name__ == "__main__":
