@@ -123,6 +123,9 @@ class Kept:
     text: str
     """Whole lines, ``"\\n"`` only: an import, the signature of an enclosing class or function."""
 
+    opens: bool = False
+    """Whether they open a block that the cursor is in."""
+
 
 @dataclass(frozen=True, slots=True)
 class CompletionContext:

@@ -6,6 +6,7 @@ Knows lines, indentation and the lexical state at the cursor. Knows no tokens an
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -42,7 +43,8 @@ class Place:
     """Whether a blank line stands directly above the cursor's line."""
 
     before: str
-    """The text before the cursor, as far as it is looked at."""
+    """The text before the cursor, as far as it is looked at, behind the lines that open the blocks
+    it begins in: where there is a method, its class is, too."""
 
     after: str
     """The text after the cursor, as far as it is looked at."""
@@ -157,12 +159,17 @@ def place_of(context: CompletionContext) -> Place:
         above=tuple([line for line in lines[-2 * _LINES_ABOVE :] if line.strip()][-_LINES_ABOVE:]),
         below=next((line for line in below.split("\n") if line.strip()), ""),
         gap=not lines[-1].strip(),
-        before=context.prefix,
+        before="".join([*_opened(context), context.prefix]),
         after=context.suffix,
         language_id=context.language_id,
         syntax=syntax,
         lexed=state_after(context.prefix, syntax, whole=context.starts_document),
     )
+
+
+def _opened(context: CompletionContext) -> Iterator[str]:
+    """The lines above the window that open the blocks around it."""
+    return (one.text for one in context.kept if one.opens and one.offset < 0)
 
 
 def only_closes(tail: str) -> bool:

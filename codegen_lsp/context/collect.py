@@ -7,6 +7,7 @@ from other files is looked for elsewhere and handed in.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from codegen_lsp.context.header import header_at
@@ -53,7 +54,7 @@ def collect(
         line_end=window.line_end,
         comment=syntax_of(language).comment,
         cuts=tuple(cuts),
-        kept=tuple(Kept(place, one.text) for place, one in zip(places, kept, strict=True)),
+        kept=tuple(replace(one, offset=at) for at, one in zip(places, kept, strict=True)),
     )
 
 

@@ -17,7 +17,7 @@ import functools
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from codegen_lsp.context.looks import (
@@ -148,7 +148,7 @@ def _signatures(text: str, begin: int, offset: int, found: Outline) -> Iterator[
         if scope.body is None or scope.body > begin:
             continue  # the cursor is in the signature itself
         head = scope.start if scope.head is None else scope.head
-        yield Kept(head, plain(signature_of(text, scope)).rstrip() + "\n")
+        yield Kept(head, plain(signature_of(text, scope)).rstrip() + "\n", opens=True)
 
 
 def _looked_at(text: str, begin: int, blanks: str, language_id: str) -> Header:
@@ -162,9 +162,8 @@ def _looks(head: str, recent: str, begin: int, blanks: str, language_id: str) ->
     """The same, by the beginning of a text and by what stands before *begin*."""
     before = begin - len(recent)
     imports = _chosen(recent, begin, imports_like(head, len(head), language_id), before)
-    scopes = [
-        Kept(before + one.offset, one.text) for one in scopes_like(recent, len(recent), blanks)
-    ]
+    found = scopes_like(recent, len(recent), blanks)
+    scopes = [replace(one, offset=before + one.offset) for one in found]
     kept = sorted((*imports, *scopes), key=lambda one: one.offset)
     return Header(tuple(kept), tuple(before + one for one in starts_like(recent, len(recent))))
 

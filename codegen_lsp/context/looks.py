@@ -85,6 +85,8 @@ _START: Final = re.compile(
 _CLOSER: Final = re.compile(r"\s*[)\]]")
 """What the last line of a signature over several lines begins with."""
 
+_OPENERS: Final = ("{", ":")
+
 SIGNATURE_LINES: Final = 16
 """A signature that has more lines is not looked at."""
 
@@ -120,7 +122,8 @@ def scopes_like(text: str, begin: int, blanks: str) -> list[Kept]:
         if _CLOSER.match(line):
             offset, line = _begun(lines, offset, line, level)
         if not braced and _names_something(line):
-            kept.append(Kept(offset, line.rstrip() + "\n"))
+            line = line.rstrip()
+            kept.append(Kept(offset, line + "\n", opens=line.endswith(_OPENERS)))
         if depth == 0 and not braced:
             break
     return kept[::-1]

@@ -16,7 +16,7 @@ from codegen_lsp.syntax.queries import BRACKETS
 if TYPE_CHECKING:
     from codegen_lsp.syntax.grammars import Parsed
 
-__all__ = ["CLOSERS", "Bracket", "brackets", "closer_of", "closers", "open_at"]
+__all__ = ["CLOSERS", "Bracket", "balanced", "brackets", "closer_of", "closers", "open_at"]
 
 _NEEDY: Final = re.compile(r"\b(try|do)\s*(?:\([^{}]*\)\s*)?\Z")
 
@@ -76,6 +76,20 @@ def brackets(parsed: Parsed) -> list[Bracket]:
         behind = sorted(one for one in _real(parsed, nodes) if one.at >= until)
         known = parsed.found[grammars.BRACKETS] = before + behind
     return known
+
+
+def balanced(parsed: Parsed, start: int, end: int) -> bool:
+    """Whether each bracket between two offsets has its partner there."""
+    from codegen_lsp.syntax import grammars
+
+    nodes = grammars.captures(parsed, BRACKETS[parsed.grammar], start=start, end=end)
+    stack: list[str] = []
+    for one in sorted(one for one in _real(parsed, nodes) if start <= one.at < end):
+        if one.opens:
+            stack.append(CLOSERS[one.sign])
+        elif not stack or stack.pop() != one.sign:
+            return False
+    return not stack
 
 
 def _real(parsed: Parsed, found: dict[str, list]) -> Iterator[Bracket]:  # type: ignore[type-arg]

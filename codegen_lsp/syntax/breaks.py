@@ -8,10 +8,11 @@ nor what the code means.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from codegen_lsp.syntax.brackets import Bracket, brackets, closer_of, closers, open_at
+from codegen_lsp.syntax.brackets import Bracket, balanced, brackets, closer_of, closers, open_at
 from codegen_lsp.syntax.expecting import BLOCKS
 from codegen_lsp.syntax.lines import indent_of, line_end, line_start
 from codegen_lsp.syntax.near import inside, near, trimmed
@@ -96,6 +97,19 @@ _MACRO: Final = re.compile(
 )
 """What may be a macro where the grammar takes no name: beside a name, as a qualifier is."""
 
+
+class _Last(threading.local):
+    """What was found out last."""
+
+    after = ""
+    """What followed the cursor."""
+
+    lacked = ""
+    """What the code lacked behind that."""
+
+
+_LAST: Final = _Last()
+
 _VISIBLE: Final = re.compile(r"\S")
 
 _SAYS: Final = re.compile(
@@ -124,6 +138,8 @@ def breaks(before: str, text: str, after: str, language_id: str) -> bool | None:
     if language_id in _CONDITIONAL and "\n" not in text and _DIRECTED.search(piece + text):
         return False
     after = trimmed(after, AFTER)
+    if _fits(piece, text, after, language_id):
+        return False
     tail, _, below = after.partition("\n")
     start = line_start(piece, len(piece))
     lines = piece + text + tail
@@ -138,6 +154,24 @@ def breaks(before: str, text: str, after: str, language_id: str) -> bool | None:
     if ends and after.lstrip()[:1] in ("", ")", "]", "}"):
         return False
     return _unfit(piece, text, after, language_id)
+
+
+def _fits(piece: str, text: str, after: str, language_id: str) -> bool:
+    """Whether all is well with *text*, and it leaves open what was open before it.
+
+    What the code around lacks at its end is guessed to be what it lacked last: from one key to the
+    next it is the same. A tree without errors says that the guess was right.
+    """
+    from codegen_lsp.syntax import grammars
+
+    code = f"{piece}{text}{after}"
+    parsed = grammars.parse(f"{code}{_LAST.lacked if _LAST.after == after else ''}", language_id)
+    if parsed is not None and parsed.root.has_error:
+        parsed = _completed(grammars.parse(code, language_id) or parsed)
+        _LAST.after, _LAST.lacked = after, parsed.text[len(code) :]
+    if parsed is None or parsed.root.has_error:
+        return False
+    return balanced(parsed, len(piece), len(piece) + len(text))
 
 
 def _has_macro(code: str, start: int, language_id: str) -> bool:

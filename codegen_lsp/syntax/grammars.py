@@ -180,17 +180,22 @@ def _tree(parser: Parser, source: bytes, base: Tree | None) -> Tree | None:
 
 
 def captures(
-    parsed: Parsed, pattern: str, node: Node | None = None, *, start: int = 0
+    parsed: Parsed,
+    pattern: str,
+    node: Node | None = None,
+    *,
+    start: int = 0,
+    end: int | None = None,
 ) -> dict[str, list[Node]]:
     """The nodes that a query names, by name; in the whole tree or in *node*.
 
-    Only those that end behind *start*.
+    Only those that end behind *start* and begin before *end*.
     """
     from tree_sitter import QueryCursor
 
     cursor = QueryCursor(_query(parsed.grammar, pattern))
-    if start:
-        cursor.set_byte_range(start, len(parsed.text) + 1)
+    if start or end is not None:
+        cursor.set_byte_range(start, len(parsed.text) + 1 if end is None else end)
     return cursor.captures(parsed.root if node is None else node)
 
 

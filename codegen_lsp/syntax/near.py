@@ -27,6 +27,9 @@ _PART: Final = 1_024
 _BEGINS: Final = re.compile(r"^([ \t]*)(?=[^\W\d][^\n]|[@~])(?!\w+[ \t]*:[ \t]*$)", re.MULTILINE)
 """The beginning of a line that may begin a statement or a member, which a label does not."""
 
+_DEEP: Final = re.compile(r"\s*^[ \t]+\S", re.MULTILINE)
+"""The beginning of a text that begins in a block."""
+
 _GOES_ON: Final = re.compile(
     r"(?:else|elif|except|finally|catch|case|default|and|or|where|throws|implements|extends)\b"
 )
@@ -53,11 +56,11 @@ def near(before: str, language_id: str) -> Piece:
     """The nearest part of what stands before a cursor: at most :data:`NEAR` characters.
 
     It begins with its least deep statement that begins last, within lines that open the blocks
-    around that.
+    around that. So it does where a shorter text begins in a block that nothing opens.
     """
-    if len(before) <= NEAR:
+    if len(before) <= NEAR and not _DEEP.match(before):
         return Piece(before, 0)
-    least = before.find("\n", len(before) - NEAR) + 1
+    least = before.find("\n", len(before) - NEAR) + 1 if len(before) > NEAR else 0
     last = line_start(before, len(before))
     start, deep = _beginning(before, least, last)
     comment = before.rfind("/*", 0, start)

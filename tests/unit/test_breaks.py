@@ -156,6 +156,27 @@ def test_one_closer_too_many_breaks(language: str) -> None:
         assert breaks(head + body[: len(body) - len(body.lstrip())], line, "\n" + close, language)
 
 
+def pieces(module: str) -> st.SearchStrategy[str]:
+    """A few of what code is made of: pieces of a module, brackets and words."""
+    parts = st.sampled_from((*"(){}[];,:=", "x", " ", "\n", "return", "if (x) {", "foo(", *" )}\n"))
+    lines = st.sampled_from(module.splitlines(keepends=True))
+    return st.lists(parts | lines, max_size=4).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), language=st.sampled_from(sorted(GRAMMARS)))
+def test_what_is_well_need_not_be_looked_into(data: st.DataObject, language: str) -> None:
+    """Where the code around is whole, one look says the same as all of them."""
+    whole = MODULES[language]
+    at = data.draw(st.integers(0, len(whole)))
+    text = data.draw(pieces(whole))
+    before, after = whole[:at], whole[at + data.draw(st.sampled_from((0, 0, 0, 1, 5, 40))) :]
+    judged = breaks(before, text, after, language)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("codegen_lsp.syntax.breaks._fits", lambda *_: False)
+        assert breaks(before, text, after, language) is judged
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), language=st.sampled_from(sorted(GRAMMARS)))
 def test_any_text_at_any_offset(data: st.DataObject, language: str) -> None:

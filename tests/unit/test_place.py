@@ -10,8 +10,11 @@ from codegen_lsp.completion.budget import Shape, unwelcome
 from codegen_lsp.completion.lexing import lex, state_after
 from codegen_lsp.completion.place import opens_block, place_of, width
 from codegen_lsp.config.settings import Settings
+from codegen_lsp.context.collect import collect
+from codegen_lsp.syntax.breaks import breaks
 from codegen_lsp.syntax.languages import syntax_of
-from codegen_lsp.types import Trigger
+from codegen_lsp.syntax.near import near
+from codegen_lsp.types import Snapshot, Trigger
 from tests.support.cursor import context_at, plan_at
 
 PYTHON = syntax_of("python")
@@ -209,3 +212,31 @@ def test_what_has_its_body_already_is_one_line(code: str, shape: Shape) -> None:
     """Several lines before deeper ones cannot be right: the first of them is being written."""
     found = plan_at(code).shape
     assert found is shape or (shape is Shape.STATEMENT and found is Shape.BLOCK)
+
+
+ONE_CLASS = (
+    "import a from 'a';\n\nexport class Shop extends Base {\n"
+    + "".join(
+        f"  sells{n}(item: Item): boolean {{\n    return n{n} > 0;\n  }}\n\n" for n in range(99)
+    )
+    + "  closed(): boolean {\n    ¦\n  }\n}\n"
+)
+TWO_CLASSES = ONE_CLASS.replace("  sells60(", "  last() {}\n}\n\nclass Next {\n  sells60(")
+
+
+@pytest.mark.parametrize(
+    ("code", "begins", "enough"),
+    [
+        (ONE_CLASS, "export class Shop extends Base {\n  sells", "export class Shop"),
+        (TWO_CLASSES, "  sells", "class Next {\n"),
+    ],
+)
+def test_a_method_is_judged_in_its_class(code: str, begins: str, enough: str) -> None:
+    """What a long class begins with is known although the window begins in it."""
+    before, _, after = code.partition("¦")
+    text = before + after
+    place = place_of(collect(Snapshot("file:///a.ts", "typescript", text), len(before), 3000))
+    assert place.before.startswith(begins)
+    assert near(place.before, "typescript").text.startswith(enough)
+    assert not breaks(place.before, "return this.items[0] > 1;", place.after, "typescript")
+    assert breaks(place.before, "return this.items[0)] > 1;", place.after, "typescript")
