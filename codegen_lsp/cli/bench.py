@@ -16,7 +16,7 @@ from codegen_lsp.errors import CodegenError
 if TYPE_CHECKING:
     from codegen_lsp.config.settings import Settings
     from codegen_lsp.evaluation.bench.backends import Backend
-    from codegen_lsp.evaluation.bench.script import Script
+    from codegen_lsp.evaluation.bench.script import Page, Script
     from codegen_lsp.evaluation.bench.subjects import EngineName
     from codegen_lsp.evaluation.bench.typed import TypingPlan, TypingSpeed
     from codegen_lsp.evaluation.speed import Speed
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 ENGINES = ("ct2", "llama")
+
+FILES = 4
+"""That are typed in, where nothing else is asked for."""
 
 BUSY = 0.5
 """Load per processor from which figures are not to be relied on."""
@@ -114,7 +117,11 @@ def _remember(settings: Settings, speed: Speed) -> None:
 @state.json_option
 @state.model_options
 @click.option("--keystrokes", default=300, type=click.IntRange(1), help="Default: 300.")
-@click.option("--files", default=4, type=click.IntRange(1), help="Files to jump between.")
+@click.option(
+    "--files",
+    type=click.IntRange(1),
+    help=f"Files to jump between, all of which are visited. Default: {FILES}, for few keys fewer.",
+)
 @click.option("--seed", default=0, help="Another seed types something else.")
 @click.option(
     "--editor",
@@ -135,7 +142,7 @@ def typing(
     device: str | None,
     compute_type: str | None,
     keystrokes: int,
-    files: int,
+    files: int | None,
     seed: int,
     editor: str,
     fast: bool,
@@ -150,13 +157,12 @@ def typing(
     settings = state.settings_for(Path.cwd(), state.overrides(model, device, compute_type))
     _warn_if_busy()
     from codegen_lsp.cli import bench_tables
-    from codegen_lsp.evaluation.bench.corpus import pages_from, unseen_pages
     from codegen_lsp.evaluation.bench.hands import FAST, HUMAN
-    from codegen_lsp.evaluation.bench.script import make_script
     from codegen_lsp.evaluation.bench.typed import TypingPlan
+    from codegen_lsp.evaluation.bench.visits import make_script
     from codegen_lsp.evaluation.machine import machine
 
-    pages = pages_from(folder.resolve(), files) if folder else unseen_pages(files)
+    pages = _pages(folder, files, keystrokes)
     plan = TypingPlan(
         keys=keystrokes,
         files=len(pages),
@@ -164,7 +170,7 @@ def typing(
         pace=FAST if fast else HUMAN,
         idle_seconds=max(0.0, idle),
     )
-    script = make_script(pages, seed, plan.longest)
+    script = make_script(pages, seed, keystrokes)
     speeds = _sessions(settings, script, plan, peer)
     if as_json:
         report = {
@@ -178,6 +184,18 @@ def typing(
         state.print_json(report)
     else:
         bench_tables.print_typing(speeds, plan, machine())
+
+
+def _pages(folder: Path | None, files: int | None, keystrokes: int) -> list[Page]:
+    """The files that are typed in; fewer than were asked for are worth a warning."""
+    from codegen_lsp.evaluation.bench.corpus import pages_from, unseen_pages
+    from codegen_lsp.evaluation.bench.visits import FEWEST_KEYS
+
+    wanted = files or max(1, min(FILES, keystrokes // FEWEST_KEYS))
+    pages = pages_from(folder.resolve(), wanted) if folder else unseen_pages(wanted)
+    if files and len(pages) < files:
+        state.warn(f"there are only {len(pages)} files long enough to be typed in")
+    return pages
 
 
 def _sessions(
@@ -205,6 +223,7 @@ def _vim_peer(settings: Settings) -> Backend:
     from codegen_lsp.config.home import home
     from codegen_lsp.errors import EngineUnavailableError
     from codegen_lsp.evaluation.bench.llama_peer import LlamaPeer, available
+    from codegen_lsp.evaluation.bench.subjects import llama_threads
     from codegen_lsp.evaluation.bench.vim_peer import VimPeer
     from codegen_lsp.models.store import find_model
     from codegen_lsp.prompts.tokenizer import CodeTokenizer
@@ -214,5 +233,7 @@ def _vim_peer(settings: Settings) -> Backend:
             "llama.cpp is not installed", mend="pip install 'codegen-lsp[llama,gguf]'"
         )
     folder = find_model(settings.model, home())
-    peer = LlamaPeer(_gguf_of(folder, "q8_0"), folder.manifest.context_length, folder.name)
+    gguf, context = _gguf_of(folder, "q8_0"), folder.manifest.context_length
+    threads = llama_threads(settings.threads, gguf)
+    peer = LlamaPeer(gguf, context, folder.name, "q8_0", threads)
     return VimPeer(peer, CodeTokenizer.from_folder(folder.path))

@@ -154,9 +154,14 @@ def _row_names(speeds: Sequence[TypingSpeed]) -> list[str]:
 def _typing_rows(speed: TypingSpeed) -> dict[str, str]:
     quarters = ", ".join(f"{mib:.0f}" for mib in speed.quarters_mib)
     slope = speed.growth_mib_per_1000_keys
-    sources = {f"  {source}": _counted(value) for source, value in speed.by_source.items()}
+    sources: dict[str, str] = {}
+    for source, value in speed.by_source.items():
+        sources[f"  {source}"] = _counted(value)
+        if source in speed.inside_ms:
+            sources[f"  {source}, in the server"] = _pair(speed.inside_ms[source])
     return {
         "keys pressed, for characters": f"{speed.keys}, {speed.characters}",
+        "files visited": str(speed.files),
         "suggestions accepted": str(speed.accepted),
         "answers: text, none, superseded": ", ".join(str(n) for n in speed.asked.values()),
         "keys with a suggestion in sight": f"{speed.in_sight:.0%}",

@@ -179,7 +179,7 @@ def _installed_cells(found: Sequence[ModelFolder], machine: int) -> list[tuple[s
             model.name,
             text.count_text(model.manifest.parameters),
             str(model.manifest.context_length),
-            text.bytes_text(model.size),
+            text.bytes_text(model.size + text.gguf_bytes(model)),
             text.bytes_text(text.needed(model)),
             verdict(text.needed(model), machine),
             text.languages_text(model.manifest.languages),

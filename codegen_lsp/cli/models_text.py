@@ -29,6 +29,7 @@ __all__ = [
     "engines_of",
     "entry_of",
     "fit_of",
+    "gguf_bytes",
     "installed_entries",
     "languages_text",
     "needed",
@@ -115,6 +116,7 @@ def describe_model(model: ModelFolder) -> Mapping[str, Any]:
         "languages": list(manifest.languages),
         "licence": manifest.licence,
         "bytes": model.size,
+        "gguf_bytes": gguf_bytes(model),
         "memory_bytes": needed(model),
         "version": model.version,
         "folder": str(model.path),
@@ -128,6 +130,15 @@ def engines_of(model: ModelFolder) -> list[str]:
     """The engines that an installed model is ready for, with how its weights are stored there."""
     ready = (kind for kind in KINDS if gguf_file(model, home(), kind).is_file())
     return ["ct2", *(f"llama {kind}" for kind in ready)]
+
+
+def gguf_bytes(model: ModelFolder) -> int:
+    """What the files take on the disk that were made of an installed model for llama.cpp."""
+    size = 0
+    for kind in KINDS:
+        with contextlib.suppress(OSError):  # none was made
+            size += gguf_file(model, home(), kind).stat().st_size
+    return size
 
 
 def describe_entry(entry: Entry, machine: int, *, installed: bool) -> Mapping[str, Any]:

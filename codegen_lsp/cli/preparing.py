@@ -110,15 +110,16 @@ def remember(
 def prepare_and_measure(model: ModelFolder, home: Path, report: Reporter) -> str | None:
     """Make *model* ready for llama.cpp, measure, remember; the faster engine, ``None`` if unknown.
 
-    What was measured here before is not measured again. What stands against it is a note, no
-    failure: the model works without.
+    What was measured here before is not measured again; the file for llama.cpp, which goes with the
+    model, is made again. What stands against it is a note, no failure: the model works without.
     """
     from codegen_lsp.engines.ct2 import cuda_devices
     from codegen_lsp.engines.hardware import fingerprint
     from codegen_lsp.models import choice
+    from codegen_lsp.models.gguf import find_gguf
 
     known = choice.faster(choice.measured(model, fingerprint(), home))
-    if known is not None:
+    if known is not None and (known != "llama" or find_gguf(model, home) is not None):
         return known
     lack = "CTranslate2 runs it on CUDA" if cuda_devices() else what_lacks(model)
     if lack:
@@ -126,6 +127,8 @@ def prepare_and_measure(model: ModelFolder, home: Path, report: Reporter) -> str
         return None
     try:
         gguf = prepare_gguf(model, home, report)
+        if known is not None:
+            return known
         report.step("measuring which engine is faster")
         return remember(model, measure(model, gguf), home, report)
     except CodegenError as error:

@@ -82,7 +82,12 @@ class CopyTexts:
         self._workspace = workspace
         self._library: Library | None = None
         self._lock = threading.Lock()
+        """Held while files are read, which may take as long as a disk does."""
         self._chosen: _Chosen | None = None
+        self._forgotten = 0
+        """How often all was to be forgotten; only the event loop counts."""
+        self._known_to = 0
+        """Up to which of those times it was."""
 
     def texts(self, query: CompletionQuery) -> Searched:
         """The texts for *query*.
@@ -94,13 +99,27 @@ class CopyTexts:
         text = snapshot.text
         own, place = _around(text, offset)
         with self._lock:
+            self._forget()
             chosen = self._chosen_for(query)
             return Searched((Text(snapshot.uri, own), *chosen.texts), place)
 
     def clear(self) -> None:
-        """Forget what was read."""
-        with self._lock:
+        """Forget what was read; what is being read is forgotten by the next one who asks.
+
+        Waits for nobody: called on the event loop, while a disk may not answer.
+        """
+        self._forgotten += 1
+        if self._lock.acquire(blocking=False):
+            try:
+                self._forget()
+            finally:
+                self._lock.release()
+
+    def _forget(self) -> None:
+        now = self._forgotten
+        if self._known_to != now:
             self._chosen = self._library = None
+            self._known_to = now
 
     def _chosen_for(self, query: CompletionQuery) -> _Chosen:
         uri, text, offset = query.snapshot.uri, query.snapshot.text, query.offset

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from codegen_lsp.engines.base import Engine
+from codegen_lsp.errors import GenerationError
 from codegen_lsp.types import GenerationRequest, Prompt
 
 __all__ = ["measure_keystroke", "measure_keystrokes", "sample_ids"]
@@ -44,7 +45,7 @@ def sample_ids(encode: Callable[[str], Sequence[int]]) -> list[int]:
 async def measure_keystroke(engine: Engine, ids: Sequence[int]) -> float:
     """Milliseconds of a keystroke, the median of :data:`ROUNDS`.
 
-    :raises EngineError: the engine cannot run here, or failed.
+    :raises EngineError: the engine cannot run here, failed, or wrote too little to be measured.
     """
     return (await measure_keystrokes({"": engine}, ids))[""]
 
@@ -52,7 +53,7 @@ async def measure_keystroke(engine: Engine, ids: Sequence[int]) -> float:
 async def measure_keystrokes(engines: Mapping[str, Engine], ids: Sequence[int]) -> dict[str, float]:
     """The same for several engines, by their names, in turn.
 
-    :raises EngineError: one of them cannot run here, or failed.
+    :raises EngineError: one of them cannot run here, failed, or wrote too little to be measured.
     """
     times: dict[str, list[float]] = {name: [] for name in engines}
     for turn in range(ROUNDS + 1):
@@ -61,12 +62,17 @@ async def measure_keystrokes(engines: Mapping[str, Engine], ids: Sequence[int]) 
                 await engine.load()
             await asyncio.sleep(REST_SECONDS)
             took = await _once(engine, ids, turn)
-            if turn:  # the first round reads the place
+            if turn and took is not None:  # the first round reads the place
                 times[name].append(took)
+    silent = [name for name, values in times.items() if not values]
+    if silent:
+        told = ", ".join(silent).strip() or "the engine"
+        raise GenerationError(f"{told} wrote nothing by which it could be measured")
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-async def _once(engine: Engine, ids: Sequence[int], turn: int) -> float:
+async def _once(engine: Engine, ids: Sequence[int], turn: int) -> float | None:
+    """Milliseconds of one keystroke; ``None`` where nothing says how fast the engine writes."""
     warm = max(0, min(WARM, engine.info.context_length - (ROOM - WARM)))
     prompt = Prompt(tuple(ids[:warm]), tuple(ids[warm : warm + TYPED * (turn + 1)]))
     request = GenerationRequest(prompt, WRITTEN)
@@ -78,6 +84,8 @@ async def _once(engine: Engine, ids: Sequence[int], turn: int) -> float:
             if written == 1:
                 first = time.perf_counter()
     ended = time.perf_counter()
-    if written > 1:  # an answer may end early: the rest would have come at the same pace
-        ended = first + (ended - first) / (written - 1) * (WRITTEN - 1)
+    if written < 2:
+        return None
+    # An answer may end early: the rest would have come at the same pace.
+    ended = first + (ended - first) / (written - 1) * (WRITTEN - 1)
     return (ended - started) * 1000

@@ -18,7 +18,7 @@ import psutil
 from codegen_lsp.config.home import home
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.base import Engine, EngineInfo
-from codegen_lsp.errors import CodegenError, EngineUnavailableError, GenerationError
+from codegen_lsp.errors import CodegenError, GenerationError
 from codegen_lsp.evaluation.bench.bandwidth import copy_bandwidth, floor_ms
 from codegen_lsp.evaluation.bench.rounds import (
     NEW_TOKENS,
@@ -198,8 +198,9 @@ async def _measure_engines(
             progress(f"round {number + 1} of {len(texts)}: {subject.label}")
             try:
                 await _measure_one(subject, text, lengths, measured)
-            except EngineUnavailableError as error:
+            except CodegenError as error:  # of a round, be it the last: the others go on
                 missing[subject.label] = str(error)
+    measured = {label: one for label, one in measured.items() if label not in missing}
     absent += [Absent(label, why) for label, why in missing.items()]
     if not measured:
         raise GenerationError(
@@ -218,16 +219,13 @@ async def _measure_one(
     Engines that wait side by side in one process disturb each other: threads that are not at work
     still watch for some.
 
-    :raises EngineUnavailableError: it cannot be opened.
+    :raises CodegenError: it cannot be opened, or fails.
     """
     before, begin = _resident_here(), time.perf_counter()
     engine: Engine | None = None
     try:
-        try:
-            engine = subject.make()
-            await engine.load()
-        except CodegenError as error:
-            raise EngineUnavailableError(str(error)) from error
+        engine = subject.make()
+        await engine.load()
         elapsed = (time.perf_counter() - begin) * 1000
         one = measured.setdefault(subject.label, _Measured(subject, engine.info))
         one.load_ms.append(elapsed)

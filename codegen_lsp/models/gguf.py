@@ -21,7 +21,16 @@ from codegen_lsp.models.folders import ModelFolder
 from codegen_lsp.models.reporting import Reporter
 from codegen_lsp.models.staging import discard, locked, models_of, staging, sweep, writing
 
-__all__ = ["KINDS", "WriteGguf", "find_gguf", "forget_gguf", "gguf_file", "kinds_of", "prepare"]
+__all__ = [
+    "KINDS",
+    "WriteGguf",
+    "find_gguf",
+    "forget_gguf",
+    "gguf_file",
+    "key_of",
+    "kinds_of",
+    "prepare",
+]
 
 KINDS: Final = ("q8_0", "q4_0")
 """How weights can be stored, the default first."""
@@ -115,7 +124,8 @@ def forget_gguf(name: str, home: Path) -> int:
     :raises ModelError: the store cannot be written.
     """
     folder = _folder(name, home)
-    if not folder.is_dir():
+    # Compared with what is there, so that no name can lead elsewhere.
+    if not folder.parent.is_dir() or name not in {path.name for path in folder.parent.iterdir()}:
         return 0
     with locked(name, home), writing(home):
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

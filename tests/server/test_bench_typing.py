@@ -9,8 +9,8 @@ from codegen_lsp.config.settings import Settings
 from codegen_lsp.evaluation.bench.backends import OwnServer
 from codegen_lsp.evaluation.bench.corpus import unseen_pages
 from codegen_lsp.evaluation.bench.hands import EDITORS
-from codegen_lsp.evaluation.bench.script import make_script
 from codegen_lsp.evaluation.bench.typed import TypingPlan, measure_typing
+from codegen_lsp.evaluation.bench.visits import make_script
 from codegen_lsp.models.store import bundled_folder
 
 pytestmark = pytest.mark.skipif(

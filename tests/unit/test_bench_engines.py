@@ -13,7 +13,7 @@ import pytest
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.base import EngineInfo
 from codegen_lsp.errors import GenerationError, UsageError
-from codegen_lsp.evaluation.bench import subjects
+from codegen_lsp.evaluation.bench import corpus, subjects
 from codegen_lsp.evaluation.bench.bandwidth import copy_bandwidth, floor_ms
 from codegen_lsp.evaluation.bench.corpus import pages_from, unseen_pages
 from codegen_lsp.evaluation.bench.llama_peer import Chunk, LlamaPeer
@@ -27,7 +27,7 @@ from codegen_lsp.evaluation.bench.rounds import (
 from codegen_lsp.evaluation.bench.spreads import Spread
 from codegen_lsp.evaluation.bench.vim_peer import LOOK_BEHIND, PREDICT, VimPeer
 from codegen_lsp.evaluation.bench.weights import bytes_per_token, embedding_weights
-from codegen_lsp.evaluation.speed import EngineSpeed, _against, keystrokes
+from codegen_lsp.evaluation.speed import EngineSpeed, Plan, _against, _measure_engines, keystrokes
 from codegen_lsp.models.store import ModelFolder, bundled_folder, find_model
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
 from codegen_lsp.types import GenerationRequest, Prompt, Token
@@ -133,6 +133,21 @@ def test_subjects_and_their_peers() -> None:
     assert all("\n" not in one.why for one in absent)
 
 
+@needs_bundled
+def test_a_peer_has_as_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ours has for such a file: llama.cpp would take all cores, which is no comparison."""
+    gguf = tmp_path / "m.gguf"
+    gguf.write_bytes(b"small")
+    monkeypatch.setattr(subjects, "available", lambda: True)
+    monkeypatch.setattr(subjects, "default_threads", lambda _, size: 10 + size)
+    folder = find_model("bundled", tmp_path)
+    for asked, threads in ((0, 15), (3, 3)):
+        settings = Settings(threads=asked)
+        found, _ = subjects.choose(folder, settings, ("llama",), lambda *_: gguf)
+        peers = [one.make().info.threads for one in found if not one.peer]
+        assert peers == [threads, threads]
+
+
 def test_ratios_are_to_the_peer() -> None:
     """Medians by medians, of what both have; a keystroke counts where one stands for an engine."""
 
@@ -149,6 +164,34 @@ def test_ratios_are_to_the_peer() -> None:
         subjects.Subject("theirs", Counting),
     ]
     assert keystrokes([ours, theirs], listed) == {"ct2": 50.0}
+
+
+class Dying(Counting):
+    """One that dies in its second round."""
+
+    rounds = 0
+
+    async def load(self) -> None:
+        Dying.rounds += 1
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Token, None]:
+        if Dying.rounds > 1:
+            raise GenerationError("the peer has ended", mend="start it again")
+        async for token in super().generate(request):
+            yield token
+
+
+@needs_bundled
+async def test_who_dies_on_the_way_spoils_nothing() -> None:
+    """The others are measured to the end; of it is said why it is missing."""
+    folder = find_model("bundled", Path("nowhere"))
+    tokenizer = CodeTokenizer.from_folder(folder.path)
+    both = [subjects.Subject("ours", Counting), subjects.Subject("theirs", Dying)]
+    absent: list[subjects.Absent] = []
+    plan = Plan(rounds=2, quick=True)
+    measured = await _measure_engines(folder, tokenizer, both, absent, plan, lambda _: None)
+    assert [one.label for one in measured] == ["ours"]
+    assert [(one.label, "the peer has ended" in one.why) for one in absent] == [("theirs", True)]
 
 
 @needs_bundled
@@ -192,6 +235,14 @@ def test_pages_of_a_folder(tmp_path: Path) -> None:
     assert [(page.path, page.text) for page in pages_from(tmp_path, 5)] == [
         ("long.py", "x = 1\n" * 50)
     ]
+
+
+def test_pages_have_names_of_their_own(tmp_path: Path) -> None:
+    """What two distributions bring to the same place is one file to an editor."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("x = 1\n" * 50, encoding="utf-8")
+    paths = [(tmp_path / "a", "tests/x.py"), (tmp_path / "b", "Tests/x.py"), (tmp_path / "b", "y")]
+    assert [page.path for page in corpus._readable(iter(paths))] == ["tests/x.py", "y"]
 
 
 @pytest.fixture
@@ -332,7 +383,7 @@ async def test_llama_server(tmp_path: Path) -> None:
 
     gguf = tmp_path / "bundled.gguf"
     convert_to("bundled", "gguf", gguf, quantization="q8_0", home=tmp_path, report=Silent())
-    peer = LlamaPeer(gguf, 1024, "bundled")
+    peer = LlamaPeer(gguf, 1024, "bundled", threads=1)
     try:
         await peer.load()
         tokenizer = CodeTokenizer.from_folder(bundled_folder())

@@ -83,7 +83,8 @@ def test_typing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("COLUMNS", "120")
     usage = _Usage(1.0, 0.5, 120.0, [Sample(0.0, 0, 110.0)])
     ours, theirs = Session(keys=10, characters=12), Session(keys=10, characters=11)
-    ours.asks = [Ask("text", 2.0, "typed"), Ask("empty", 1.0)]
+    ours.asks = [Ask("text", 2.0, "typed", inside_ms=0.5), Ask("empty", 1.0)]
+    ours.pages = {0, 1}
     theirs.asks = [Ask("text", 90.0, "engine", 30.0)]
     speeds = [
         summarize("ours", ours, usage, {"asked": 1.0, "typed": 3.0}),
@@ -97,8 +98,11 @@ def test_typing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     ]
     by_name = {row[0]: row[1:] for row in rows}
     assert by_name["keys pressed, for characters"] == ["10, 12", "10, 11"]
+    assert by_name["files visited"] == ["2", "0"]
     assert by_name["typed"] == ["2.0 / 2.0 (1)", ""]
+    assert by_name["typed, in the server"] == ["0.5 / 0.5", ""]
     assert by_name["engine"] == ["", "90.0 / 90.0 (1)"]
+    assert "engine, in the server" not in by_name  # nobody knows
     assert by_name["answered without the engine"] == ["75%", ""]
     assert by_name["ms to first token, p50 / p95"] == ["", "30.0 / 30.0"]
 
@@ -127,3 +131,16 @@ def test_what_is_remembered(
     bench._remember(settings, report(times))
     model = find_model("bundled", tmp_path)
     assert measured(model, fingerprint(), tmp_path) == (times if kept else {})
+
+
+def test_files_that_are_not_there_are_missed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who asks for more files than there are hears how many; who asks for none gets some."""
+    for number in range(6):
+        (tmp_path / f"{number}.py").write_text("x = 1\n" * 50, encoding="utf-8")
+    assert len(bench._pages(tmp_path, 9, 300)) == 6
+    assert "there are only 6 files" in capsys.readouterr().err
+    assert len(bench._pages(tmp_path, None, 300)) == bench.FILES
+    assert len(bench._pages(tmp_path, None, 3)) == 1
+    assert capsys.readouterr().err == ""

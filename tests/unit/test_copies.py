@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from codegen_lsp.context.copies import MOST_FOUND, Finder, Place, Text, following, here, visible
 from codegen_lsp.context.copies_texts import MOST_FILES, NEAR, CopyTexts
+from codegen_lsp.context.index import Index
 from tests.support.copies import LOADING, SAVING, SERVICE, found
 from tests.support.cursor import CURSOR
 from tests.support.repository import Repository
@@ -207,6 +210,40 @@ def test_files_are_chosen_for_some_lines(repository: Repository) -> None:
     assert any("Distant" in text.text for text in ask(far))
     texts.clear()
     assert next(text.text for text in ask(WRITING)) == "rows = []\n"
+
+
+def test_forgetting_waits_for_no_disk(repository: Repository) -> None:
+    """A folder that does not answer stops the thread that reads it, nobody else; what that one
+    brings in the end is forgotten, too.
+    """
+    asked, answer = threading.Event(), threading.Event()
+
+    class Slow:
+        """A workspace on a disk that answers when it likes."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(repository, name)
+
+        def indexes(self) -> Sequence[tuple[Path, Index]]:
+            asked.set()
+            assert answer.wait(20)
+            return list(repository.indexes())
+
+    texts = CopyTexts(repository.buffers, Slow())  # type: ignore[arg-type]
+    query = repository.query("main.py", WRITING)
+    repository.neighbourhood.prepare(query)
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(texts.texts, query)
+        assert asked.wait(20)
+        clearing = pool.submit(texts.clear)
+        try:
+            clearing.result(5)
+        finally:
+            answer.set()
+        first = reading.result(20).texts[1:]
+        again = pool.submit(texts.texts, query).result(20).texts[1:]
+    assert [one.text for one in first] == [one.text for one in again] != []
+    assert not any(one is other for one, other in zip(first, again, strict=True))
 
 
 def test_a_file_that_went_is_not_searched(repository: Repository) -> None:

@@ -22,7 +22,8 @@ from codegen_lsp.evaluation.keystroke import (
     measure_keystrokes,
     sample_ids,
 )
-from codegen_lsp.models.choice import measured
+from codegen_lsp.models.choice import measured, remember
+from codegen_lsp.models.folders import ModelFolder
 from codegen_lsp.models.gguf import gguf_file
 from codegen_lsp.models.reporting import Silent
 from codegen_lsp.models.store import find_model
@@ -64,6 +65,13 @@ async def test_an_answer_that_ends_early_is_no_fast_one() -> None:
     """What is missing is counted at the pace of the rest."""
     short, whole = await measure_keystroke(saying(3), IDS), await measure_keystroke(saying(12), IDS)
     assert short > whole / 2
+
+
+@pytest.mark.parametrize("written", [0, 1])
+async def test_an_answer_that_says_nothing_is_no_figure(written: int) -> None:
+    """An engine that ends its answer at once would be the fastest of all."""
+    with pytest.raises(GenerationError, match="b wrote nothing"):
+        await measure_keystrokes({"a": saying(12), "b": saying(written)}, IDS)
 
 
 async def test_a_failure_is_the_caller_s() -> None:
@@ -130,6 +138,29 @@ def test_what_is_missing_is_a_note(
     with pytest.raises(EngineUnavailableError, match=f"{package} is not installed"):
         preparing.prepare_gguf(model, tmp_path, Silent())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("faster", ["llama", "ct2"])
+def test_what_went_with_its_model_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faster: str
+) -> None:
+    """A model that is pulled once more: what was measured still holds, llama.cpp's file is gone."""
+    made: list[str] = []
+
+    def prepared(model: ModelFolder, *_: object) -> Path:
+        made.append(model.name)
+        return tmp_path / "m.gguf"
+
+    def measure_again(*_: object) -> dict[str, float]:
+        raise AssertionError("nothing is measured again")
+
+    monkeypatch.setattr(preparing, "what_lacks", lambda _: "")
+    monkeypatch.setattr(preparing, "prepare_gguf", prepared)
+    monkeypatch.setattr(preparing, "measure", measure_again)
+    model = find_model("bundled", tmp_path)
+    remember(model, fingerprint(), {"ct2": 20.0, "llama": 20.0, faster: 10.0}, tmp_path)
+    assert preparing.prepare_and_measure(model, tmp_path, Notes()) == faster
+    assert made == (["bundled"] if faster == "llama" else [])
 
 
 def test_a_measurement_that_fails_is_a_note(

@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codegen_lsp.errors import UsageError
+from codegen_lsp.evaluation.bench import script as script_module
 from codegen_lsp.evaluation.bench.desk import Desk
 from codegen_lsp.evaluation.bench.script import (
-    LINES,
     Page,
     Script,
     Stroke,
     Typist,
     Visit,
-    make_script,
     strokes,
     word_of,
 )
+from codegen_lsp.evaluation.bench.visits import FEWEST_KEYS, LATELY, LINES, make_script
 
 FUNCTION = '''\
 def total_{0}(rows: list[int]) -> int:
@@ -106,19 +107,98 @@ def test_visits_do_not_overlap(seed: int) -> None:
         taken |= places
 
 
-@given(seed=st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
-def test_short_visits_lead_everywhere(seed: int) -> None:
-    """With an upper bound every page is visited once before any is come back to later."""
-    script = make_script(PAGES, seed, longest=12)
+USUAL = [
+    (1, 441, 455), (2, 776, 809), (3, 108, 138), (0, 348, 365), (1, 87, 108), (3, 476, 506),
+    (0, 551, 592), (1, 776, 809), (0, 87, 108),
+]  # fmt: skip
+"""Page, start and end of what the first version typed in four files with 300 keys."""
+
+
+def pages(count: int) -> list[Page]:
+    """Files like those of a workspace: none is like another, some are short."""
+    names = [f"part{number}" for number in range(7)]
+    return [
+        Page(f"shop/{number}.py", "".join(map(FUNCTION.format, names[: 4 + number % 4])))
+        for number in range(count)
+    ]
+
+
+def visited(script: Script, keys: int) -> list[int]:
+    """The pages of the visits that *keys* keys lead to, where nothing is suggested."""
+    found: list[int] = []
+    for number, visit in enumerate(script.visits):
+        if keys <= 0:
+            break
+        found.append(visit.page)
+        typist = Typist(strokes(script, number))
+        while not typist.done:
+            typist.press()
+            keys -= 1
+    return found
+
+
+@given(seed=st.integers(0, 10_000), files=st.integers(1, 40), spare=st.integers(0, 400))
+@settings(max_examples=60, deadline=None)
+def test_all_files_are_visited(seed: int, files: int, spare: int) -> None:
+    """Within the keys there are, be they as few as can be, though every one has to be typed."""
+    keys = FEWEST_KEYS * files + spare
+    script = make_script(pages(files), seed, keys)
+    assert set(visited(script, keys)) == set(range(files))
     for visit in script.visits:
         text = script.pages[visit.page].text
+        assert script.target(visit).strip()
         assert text[visit.end] == "\n"  # nothing of a line is left right of the cursor
-        assert visit.end - visit.start <= 12 or "\n" not in script.target(visit)[12:]
-    pages = [page for page, _ in itertools.groupby(visit.page for visit in script.visits)]
-    assert set(pages[: len(PAGES)]) == set(range(len(PAGES)))
+        assert script.target(visit).count("\n") <= LINES[1]
+    for one, other in itertools.pairwise(sorted(script.visits, key=lambda v: (v.page, v.start))):
+        assert one.page < other.page or one.end < other.start  # code stands between them
     desk, _ = play(script, lambda _: "")
+    assert desk.texts == [page.text for page in script.pages]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_slips_cost_no_visit(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were every letter a wrong one at first, all files were visited none the less."""
+    monkeypatch.setattr(script_module, "SLIP_SHARE", 1.0)
+    for keys in (FEWEST_KEYS * 30, 7 * 30):
+        assert set(visited(make_script(pages(30), seed, keys), keys)) == set(range(30))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_tour_is_even_and_goes_back(seed: int) -> None:
+    """Files are come to all along, between returns to those of a moment ago; then it goes on."""
+    files, keys = 60, 900
+    script = make_script(pages(files), seed, keys)
+    half = visited(script, keys // 2)
+    assert 0.35 * files < len(set(half)) < 0.65 * files
+    order = visited(script, keys)
+    returns = [at for at, page in enumerate(order) if page in order[:at]]
+    assert 0.15 < len(returns) / len(order) < 0.45
+    assert all(order[at] in list(dict.fromkeys(order[:at]))[-LATELY:] for at in returns[:10])
+    assert sum(len(strokes(script, number)) for number in range(len(script.visits))) > 1.7 * keys
+
+
+def test_where_keys_are_plenty_nothing_is_cut() -> None:
+    """The script begins with the one without any bound; it goes on as long as there is code."""
+    short, long = make_script(PAGES, 2), make_script(PAGES, 2, 100_000)
+    assert long.visits[: len(short.visits)] == short.visits
+    assert len(long.visits) > len(short.visits)
+    desk, _ = play(long, lambda _: "")
     assert desk.texts == [page.text for page in PAGES]
+
+
+def test_the_usual_session_is_what_it_was() -> None:
+    """300 keys in four files: figures of earlier versions can be compared. Now it goes on."""
+    script = make_script(pages(4), 0, 300)
+    places = [(one.page, one.start, one.end) for one in script.visits]
+    assert places[: len(USUAL)] == USUAL
+    assert sum(len(strokes(script, number)) for number in range(len(places))) > 500
+
+
+def test_too_few_keys_are_refused() -> None:
+    """In one line that says what would do."""
+    with pytest.raises(UsageError, match="99 keys do not lead to 25 files") as caught:
+        make_script(pages(25), 0, 99)
+    assert caught.value.mend == "--keystrokes 100 or more, or --files 24 or fewer"
 
 
 def test_same_seed_same_script() -> None:

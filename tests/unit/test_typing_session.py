@@ -14,7 +14,7 @@ from codegen_lsp.evaluation.bench.desk import Desk
 from codegen_lsp.evaluation.bench.hands import FAST, Ask, Pace, Session, lay_out, type_script
 from codegen_lsp.evaluation.bench.script import Page, Script, Visit, strokes
 from codegen_lsp.evaluation.bench.spreads import spread
-from codegen_lsp.evaluation.bench.typed import TypingPlan, _Usage, summarize, without_engine
+from codegen_lsp.evaluation.bench.typed import _Usage, summarize, without_engine
 from codegen_lsp.evaluation.bench.watch import Sample, growth
 
 BEFORE = "import math\n\n\ndef area(radius: float) -> float:"
@@ -112,6 +112,14 @@ async def test_late_suggestions_are_given_up(tmp_path: Path) -> None:
     assert session.seen == session.accepted == 0
 
 
+async def test_who_waits_for_the_next_key_asks_less(tmp_path: Path) -> None:
+    """What an editor that waits for a pause never asked was not superseded either."""
+    desk, quick = Desk(SCRIPT), Pace(human=False, reaction=0.0, patience=0.001)
+    lay_out(tmp_path, desk)
+    session = await type_script(Oracle(), desk, tmp_path, keys=10, pace=quick, delay=5.0)
+    assert (session.keys, session.asks) == (10, [])
+
+
 async def test_reading_takes_time(tmp_path: Path) -> None:
     """Between keys that come quicker than one reads, nothing is accepted."""
     quick = Pace(human=False, reaction=60.0, patience=0.01)
@@ -184,12 +192,6 @@ def test_summary() -> None:
     assert found.cpu_s_per_100_keys == 3.0
     assert found.quarters_mib == [141.0, 143.0, 145.0, 147.0]
     assert (found.peak_mib, found.final_mib) == (150.0, 150.0)
-
-
-@pytest.mark.parametrize(("keys", "files", "longest"), [(3000, 200, 9), (300, 4, 45), (5, 9, 8)])
-def test_keys_lead_through_all_files(keys: int, files: int, longest: int) -> None:
-    """Visits are as long as they can be for that."""
-    assert TypingPlan(keys=keys, files=files).longest == longest
 
 
 def test_growth_is_that_of_the_second_half() -> None:

@@ -65,7 +65,12 @@ def _some(pages: Iterator[Page], count: int, where: str) -> list[Page]:
 
 
 def _readable(paths: Iterator[tuple[Path, str]]) -> Iterator[Page]:
+    """Pages, no two of one name: distributions share folders, some of them files in those."""
+    seen: set[str] = set()
     for path, name in paths:
+        if name.casefold() in seen:
+            continue
+        seen.add(name.casefold())
         text = read_source(path)
         if isinstance(text, Refusal) or len(text) > MOST_CHARACTERS:
             continue

@@ -156,6 +156,8 @@ class _Hands:
         self._open: OrderedDict[int, None] = OrderedDict()
         self._cursor = Cursor(0, 0)
         self._ghost = _Ghost()
+        self._sent = False
+        """Whether the request for the last key went out: some editors wait for the next one."""
 
     @property
     def _script(self) -> Script:
@@ -179,6 +181,7 @@ class _Hands:
             else:
                 self._press(number, typist)
             self._tell(self.session)
+            self._sent = False
             asked = asyncio.create_task(self._ask())
         if asked is not None:
             await _give_up(asked)  # nobody reads it: the cursor jumps away
@@ -200,7 +203,8 @@ class _Hands:
                 asked = await self._answer(asked, begin, until)
                 if asked is None:
                     continue
-                self._superseded(begin)
+                if self._sent:
+                    self._superseded(begin)
                 await _give_up(asked)
             else:
                 await _sleep_until(until)
@@ -268,6 +272,7 @@ class _Hands:
         offset = self._cursor.offset
         if self._delay:
             await asyncio.sleep(self._delay)
+        self._sent = True
         return await self._backend.ask(page.path, text, offset)
 
     def _open_page(self) -> None:

@@ -52,15 +52,18 @@ class Chunk:
 class LlamaPeer:
     """A server process and requests to it; an engine like any other."""
 
-    def __init__(self, gguf: Path, context_length: int, name: str, kind: str = "") -> None:
+    def __init__(
+        self, gguf: Path, context_length: int, name: str, kind: str = "", threads: int = 0
+    ) -> None:
+        """:param threads: as many as what it is compared with has; 0: llama.cpp's own choice."""
         self._gguf = gguf
-        self._info = EngineInfo("llama.cpp server", name, "cpu", kind, 0, context_length)
+        self._info = EngineInfo("llama.cpp server", name, "cpu", kind, threads, context_length)
         self._process: asyncio.subprocess.Process | None = None
         self._host, self._port = "", 0
 
     @property
     def info(self) -> EngineInfo:
-        """What runs here; the threads are llama.cpp's own choice."""
+        """What runs here; 0 threads are llama.cpp's own choice."""
         return self._info
 
     @property
@@ -75,8 +78,9 @@ class LlamaPeer:
         """
         if self._process is not None:
             return
+        shape = (str(self._info.context_length), str(self._info.threads))
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", CHILD, str(self._gguf), str(self._info.context_length)),
+            *(sys.executable, "-m", CHILD, str(self._gguf), *shape),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

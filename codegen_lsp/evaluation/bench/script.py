@@ -1,8 +1,9 @@
 """What someone types: keys, slips and pauses, made once and the same for the same seed.
 
 A *page* is a file; a *visit* is a stretch of it that is not there yet and is typed from its
-beginning to its end. The strokes of a visit belong to the characters of its text, so whatever a
-suggestion gives away is simply not typed, and everything else is typed as it would have been.
+beginning to its end; ``visits`` chooses which. The strokes of a visit belong to the characters of
+its text, so whatever a suggestion gives away is simply not typed, and everything else is typed as
+it would have been.
 
 Knows texts and random numbers. Knows no clock, no server and no suggestion: who runs the script
 waits and asks.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 __all__ = [
@@ -23,8 +24,9 @@ __all__ = [
     "Stroke",
     "Typist",
     "Visit",
-    "make_script",
+    "presses",
     "strokes",
+    "strokes_of",
     "word_of",
 ]
 
@@ -48,18 +50,6 @@ SLIP_SHARE: Final = 0.02
 
 UNNOTICED: Final = 2
 """Most right characters that are typed before a wrong one is noticed."""
-
-LINES: Final = (1, 8)
-"""Lines of one visit."""
-
-MIDDLE_SHARE: Final = 0.25
-"""How often a visit is the rest of a line instead of whole lines."""
-
-VISITS_A_PAGE: Final = 3
-"""Stretches that are missing from one page at most."""
-
-RETURN_SHARE: Final = 0.3
-"""How often the next visit is to the same page, where it has one left."""
 
 NEIGHBOURS: Final = {
     left: right for row in ("qwertyuiop", "asdfghjkl", "zxcvbnm") for left, right in
@@ -211,68 +201,14 @@ def _correction(key: Stroke) -> list[Action]:
     return more + back
 
 
-def make_script(pages: Sequence[Page], seed: int, longest: int | None = None) -> Script:
-    """Visits to *pages*, now and then several to one, until every page was visited; then again.
-
-    A visit of more than *longest* characters ends with the last line that ends before: were a line
-    cut in two, its end would stand right of the cursor all the while.
-    """
-    chance = random.Random(f"{seed}:visits")  # noqa: S311 - no secret
-    waiting = {
-        number: [_cut(visit, page.text, longest) for visit in _visits(chance, number, page.text)]
-        for number, page in enumerate(pages)
-    }
-    order: list[Visit] = []
-    while any(waiting.values()):
-        for number in chance.sample(sorted(waiting), len(waiting)):
-            visits = waiting[number]
-            while visits:
-                order.append(visits.pop())
-                if chance.random() >= RETURN_SHARE:
-                    break
-    return Script(tuple(pages), tuple(order), seed)
-
-
-def _cut(visit: Visit, text: str, longest: int | None) -> Visit:
-    if longest is None or visit.end - visit.start <= longest:
-        return visit
-    end = text.rfind("\n", visit.start + 1, visit.start + longest + 1)
-    if end < 0 or not text[visit.start : end].strip():
-        end = text.find("\n", visit.start + longest)
-    return replace(visit, end=min(end, visit.end))
-
-
-def _visits(chance: random.Random, page: int, text: str) -> list[Visit]:
-    """Stretches of one page, no two of which touch, in a random order."""
-    ends = [at for at, character in enumerate(text) if character == "\n"]
-    chosen: list[Visit] = []
-    if len(ends) < 2 * LINES[1]:
-        return chosen
-    for part in range(VISITS_A_PAGE):
-        low = len(ends) * part // VISITS_A_PAGE
-        high = len(ends) * (part + 1) // VISITS_A_PAGE - LINES[1] - 1
-        if high > low:
-            first = chance.randrange(low, high)
-            chosen.append(_visit(chance, page, text, ends, first))
-    chance.shuffle(chosen)
-    return [visit for visit in chosen if text[visit.start : visit.end].strip()]
-
-
-def _visit(chance: random.Random, page: int, text: str, ends: Sequence[int], first: int) -> Visit:
-    """Whole lines after the line that ends at ``ends[first]``, or the rest of the next one."""
-    line = text[ends[first] + 1 : ends[first + 1]]
-    code = len(line) - len(line.lstrip())
-    if chance.random() < MIDDLE_SHARE and len(line) - code >= 8:
-        start = ends[first] + 1 + chance.randrange(code + 1, len(line) - 4)
-        return Visit(page, start, ends[first + 1])
-    count = chance.randint(*LINES)
-    return Visit(page, ends[first], ends[first + count])
-
-
 def strokes(script: Script, number: int) -> tuple[Stroke, ...]:
     """The keys of visit *number*; their texts together are its target."""
-    chance = random.Random(f"{script.seed}:strokes:{number}")  # noqa: S311 - no secret
-    target = script.target(script.visits[number])
+    return strokes_of(script.seed, number, script.target(script.visits[number]))
+
+
+def strokes_of(seed: int, number: int, target: str) -> tuple[Stroke, ...]:
+    """The keys of the visit *number* of a script with that *seed*, to a stretch with that text."""
+    chance = random.Random(f"{seed}:strokes:{number}")  # noqa: S311 - no secret
     keys = list(_keys(target))
     gaps = _gaps(chance)
     return tuple(
@@ -281,6 +217,14 @@ def strokes(script: Script, number: int) -> tuple[Stroke, ...]:
         )
         for place, key in enumerate(keys)
     )
+
+
+def presses(keys: Sequence[Stroke]) -> int:
+    """How many keys are pressed for *keys*, slips and their corrections included, at most.
+
+    What is accepted of suggestions takes fewer.
+    """
+    return sum(1 + 2 * len(key.slip) for key in keys)
 
 
 def _keys(target: str) -> Iterator[str]:

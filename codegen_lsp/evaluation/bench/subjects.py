@@ -13,13 +13,23 @@ from typing import Final, Literal
 
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.base import Engine, EngineInfo
+from codegen_lsp.engines.hardware import default_threads, machine
 from codegen_lsp.engines.table import EngineSpec, create_engine
 from codegen_lsp.errors import CodegenError
 from codegen_lsp.evaluation.bench.llama_peer import LlamaPeer, available
 from codegen_lsp.models.store import ModelFolder
 from codegen_lsp.types import GenerationRequest, Prompt, Token
 
-__all__ = ["NO_LLAMA", "Absent", "FindGguf", "Subject", "Unanchored", "choose", "label_of"]
+__all__ = [
+    "NO_LLAMA",
+    "Absent",
+    "FindGguf",
+    "Subject",
+    "Unanchored",
+    "choose",
+    "label_of",
+    "llama_threads",
+]
 
 EngineName = Literal["ct2", "llama"]
 
@@ -156,13 +166,23 @@ def _add_llama(
     own = replace(spec, compute_type=quantization, gguf=gguf)
     default = quantization == QUANTIZATIONS[0]
     stands_for = "llama" if default else ""
+    threads = llama_threads(spec.threads, gguf)
     ours = Subject(label, lambda: create_engine("llama", own), peer, stands_for)
     theirs = Subject(
         peer,
-        lambda: LlamaPeer(gguf, spec.context_length, spec.name, quantization),
+        lambda: LlamaPeer(gguf, spec.context_length, spec.name, quantization, threads),
         remote=True,
     )
     subjects += [ours, theirs]
     if default:
         drafting = replace(own, drafts=True)
         subjects.append(Subject(f"{label}, drafts", lambda: create_engine("llama", drafting), peer))
+
+
+def llama_threads(asked: int, gguf: Path) -> int:
+    """The threads that our llama.cpp takes for *gguf*, and so its peer; *asked* are the settings'.
+
+    Its own default are all cores, which wait for each other longer than they compute where a model
+    is small.
+    """
+    return asked or default_threads(machine(), gguf.stat().st_size)

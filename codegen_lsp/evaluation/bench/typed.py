@@ -26,12 +26,6 @@ __all__ = ["TypingPlan", "TypingSpeed", "measure_typing", "summarize", "without_
 ENGINE_FREE: Final = frozenset({"typed", "cache", "copy", "flight"})
 """Sources of answers that no engine was asked for."""
 
-SHORTEST_VISIT: Final = 8
-"""Characters; less is no typing."""
-
-SPARE: Final = 0.6
-"""Share of the keys that one visit to each file takes; returns and slips take the rest."""
-
 ASKED: Final = "asked"
 """The counter of requests for which an engine was asked."""
 
@@ -46,7 +40,7 @@ class TypingPlan:
 
     keys: int = 300
     files: int = 4
-    """Files that are visited at least once."""
+    """Files there are to be visited."""
 
     editor: str = "vscode"
     """A name of :data:`codegen_lsp.evaluation.bench.hands.EDITORS`."""
@@ -54,11 +48,6 @@ class TypingPlan:
     pace: Pace = HUMAN
     idle_seconds: float = 10.0
     """How long nobody types at the end, to see what the server does then."""
-
-    @property
-    def longest(self) -> int:
-        """Characters of one visit at most, so that *keys* keys lead through all files."""
-        return max(SHORTEST_VISIT, int(SPARE * self.keys / self.files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +82,8 @@ class TypingSpeed:
     """To the first token, where an answer comes in parts; our server's comes whole."""
 
     by_source: Mapping[str, Spread]
-    """To the whole text, by where it came from."""
+    """To the whole text, by where it came from. Our server says ``cache`` of all that was said
+    before: shown again as it was, computed ahead, or judged again for what was typed since."""
 
     inside_ms: Mapping[str, Spread]
     """The same by the server's own clock: from the request to the answer."""
