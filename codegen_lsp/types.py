@@ -46,12 +46,28 @@ class Source(enum.Enum):
     """Where a completion came from (the word shown in logs, ``--json`` and benchmarks)."""
 
     TYPED = "typed"
+    """What is left of a suggestion that was shown."""
+
     CACHE = "cache"
+    """It was worked out before, for this place or ahead."""
+
+    SAID = "said"
+    """The model said it before, and now that more is known it is worth showing."""
+
     FLIGHT = "flight"
+    """It was on its way for an earlier request."""
+
     WARM = "warm"
+    """Of the model, which had read most of the prompt."""
+
     COLD = "cold"
+    """Of the model, which had not."""
+
     COPY = "copy"
+    """It stands elsewhere, word for word."""
+
     REMOTE = "remote"
+    """Of a model on a server."""
 
 
 class Origin(enum.Enum):
@@ -220,10 +236,13 @@ class GenerationRequest:
 
 
 class Odds(Protocol):
-    """How likely every token of the vocabulary was at one step of an answer."""
+    """How likely other tokens were at one step of an answer, as far as that is known."""
 
-    def among(self, ids: Sequence[int]) -> tuple[float, float]:
-        """Log-probabilities (natural): of any of *ids* (at least one), and of the likeliest."""
+    def among(self, ids: Sequence[int]) -> tuple[float, float] | None:
+        """Log-probabilities (natural): of any of *ids* (at least one), and of the likeliest.
+
+        ``None`` where the engine told too little of them: then only the engine can be asked.
+        """
         ...
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from codegen_lsp.engines.vocabulary import DECODER_PADDING, DECODER_VOCABULARY
 from codegen_lsp.errors import EngineUnavailableError, GenerationError
 from codegen_lsp.types import GenerationRequest, Prompt, Token
 
@@ -201,8 +202,8 @@ NETWORKS: Final[Mapping[str, Network]] = {
     "decoder": Network(
         loader="Generator",
         method="generate_batch",
-        vocabulary="vocabulary.json",
-        padding=re.compile(r"<(extra_id|padding)_\d+>"),
+        vocabulary=DECODER_VOCABULARY,
+        padding=DECODER_PADDING,
         rows=_decoder_rows,
         ask=_ask_decoder,
         after=_after_in_prompt,

@@ -54,7 +54,7 @@ def read_header(path: Path) -> GgufHeader:
     try:
         with path.open("rb") as file:
             return _read(file)
-    except (OSError, struct.error, ValueError, KeyError) as error:
+    except (OSError, struct.error, ValueError, KeyError, RecursionError) as error:
         raise ModelDamagedError(
             f"{path} is no whole GGUF file ({error or type(error).__name__})",
             mend="remove it; codegen-lsp bench engine makes it anew",
@@ -74,6 +74,8 @@ def _read(file: BinaryIO) -> GgufHeader:
             found[key] = value
         if len(found) == len(wanted):  # the vocabulary, which is long, comes after them
             break
+    if min(found.values(), default=0) < 1:
+        raise ValueError("a network of nothing")
     return GgufHeader(*(found[key] for key in wanted))
 
 

@@ -41,6 +41,7 @@ _CPU_INFO: Final = Path("/proc/cpuinfo")
 _CPU_MAX: Final = Path("/sys/fs/cgroup/cpu.max")
 _MEMORY_MAX: Final = Path("/sys/fs/cgroup/memory.max")
 _MEMORY_NOW: Final = Path("/sys/fs/cgroup/memory.current")
+_MEMORY_STAT: Final = Path("/sys/fs/cgroup/memory.stat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,24 @@ def available_memory() -> int:
         used = int(_MEMORY_NOW.read_text(encoding="ascii"))
     except (OSError, ValueError):  # no such files, or "max"
         return free
-    return max(0, min(free, limit - used))
+    return max(0, min(free, limit - max(0, used - _file_pages())))
+
+
+def _file_pages() -> int:
+    """Bytes of a container's memory that hold what is in files: the kernel gives those up.
+
+    After a model was downloaded or read they are as many as it has; :func:`psutil.virtual_memory`
+    counts the like of them as available, too.
+
+    Source: Linux kernel, Documentation/admin-guide/cgroup-v2.rst (``memory.stat``).
+    """
+    pages = 0
+    with contextlib.suppress(OSError, ValueError):
+        for line in _MEMORY_STAT.read_text(encoding="ascii").splitlines():
+            key, _, value = line.partition(" ")
+            if key in ("active_file", "inactive_file"):
+                pages += int(value)
+    return pages
 
 
 def refuse_if_too_large(name: str, needed: int, free: int | None = None) -> None:

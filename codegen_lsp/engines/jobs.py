@@ -1,21 +1,17 @@
 """A job of an engine on this machine: its thread, and the way of its tokens to the event loop.
 
-Knows threads and event loops. Does not know what computes: an engine runs the job and gives
-:meth:`Job.step` to its library, CTranslate2's for one.
+Knows threads and event loops, and which tokens are handed on. Does not know what computes: an
+engine runs the job and tells it every token (:meth:`Job.take`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from codegen_lsp.engines.odds import Logits
 from codegen_lsp.errors import CodegenError, GenerationError
 from codegen_lsp.types import GenerationRequest, Token
 
@@ -49,27 +45,25 @@ class Job:
         *,
         end: int,
         ahead: bool = False,
-        floats: Callable[[Any], NDArray[np.float32]] | None = None,
     ) -> None:
-        """*floats* reads the logits of a step, where the library gives any."""
+        """*end* is the id of end-of-text."""
         self.request = request
         self.ahead = ahead
         """Whether this only reads a prompt for requests to come."""
         self.cancelled = threading.Event()
-        self.items: asyncio.Queue[Token | CodegenError | None] = asyncio.Queue()
-        self.left = asyncio.Event()
-        self.thread = threading.Thread(target=self._run, name="ct2-job", daemon=True)
+        self.over = threading.Event()
+        """Set once the job has left the engine, for threads; an event loop awaits :meth:`leave`."""
         self.refused = False
         """Whether the first token was not among those that were wished for."""
-        self.given = 0
-        """Tokens that come first and were not generated."""
+        self.handed = 0
+        """How many tokens were handed on."""
         self._wanted: frozenset[int] = frozenset()
-        self._counted = 0
-        """Of how many tokens odds were given."""
         self._ends = {end, *request.stop_ids}
         self._engine = engine
         self._loop = loop
-        self._floats = floats
+        self._items: asyncio.Queue[Token | CodegenError | None] = asyncio.Queue()
+        """Tokens, and last of all ``None`` or why it failed."""
+        self._left = asyncio.Event()
 
     def wish(self, padding: Set[int]) -> GenerationRequest:
         """The request, its first token wished for among those that may be generated at all."""
@@ -82,9 +76,24 @@ class Job:
     def start(self) -> None:
         """Begin; where the system gives no thread, end at once with that failure."""
         try:
-            self.thread.start()
-        except RuntimeError as error:
+            threading.Thread(target=self._run, name="codegen-lsp job", daemon=True).start()
+        except (RuntimeError, MemoryError) as error:
             self._leave(GenerationError(f"no thread for the model: {error}"))
+
+    async def next(self) -> Token | None:
+        """The next token; ``None`` if there is none any more.
+
+        :raises CodegenError: the job failed. Nothing comes after that.
+        """
+        item = await self._items.get()
+        if isinstance(item, CodegenError):
+            raise item
+        return item
+
+    async def leave(self) -> None:
+        """Cancel the job, and wait until it has left the engine."""
+        self.cancelled.set()
+        await self._left.wait()
 
     def _run(self) -> None:
         failure: CodegenError | None = None
@@ -99,36 +108,33 @@ class Job:
 
     def _leave(self, failure: CodegenError | None) -> None:
         self._engine.forget(self)
-        self._call(self.items.put_nowait, failure)
-        self._call(self.left.set)
+        self.over.set()
+        self._call(self._items.put_nowait, failure)
+        self._call(self._left.set)
 
-    def step(self, result: Any) -> bool:
-        """Hand one token over; True stops the job. Called on CTranslate2's thread."""
-        if result.step < self.given:
-            return self.cancelled.is_set()
-        if self._wanted and not self.refused:
-            self.refused = result.token_id not in self._wanted
-            self._wanted = frozenset()
-            if self.refused:
-                return True
-        if result.token_id not in self._ends:
-            self.hand_over(Token(result.token_id, result.log_prob, odds=self._odds(result)))
+    @property
+    def wants_odds(self) -> bool:
+        """Whether the odds of the next token are wanted."""
+        return self.handed < self.request.odds
+
+    def take(self, token: Token) -> bool:
+        """Hand *token* on, if it is to be heard; True stops the job."""
+        wanted, self._wanted = self._wanted, frozenset()
+        if wanted and token.id not in wanted:
+            self.refused = True
+            return True
+        if token.id in self._ends:
+            return True
+        self.hand_over(token)
         return self.cancelled.is_set()
-
-    def odds_of(self, logits: NDArray[np.float32]) -> Logits | None:
-        """The odds of the next token, if they are wanted."""
-        self._counted += 1
-        return Logits(logits) if self._counted <= self.request.odds else None
-
-    def _odds(self, result: Any) -> Logits | None:
-        if self._floats is None or self._counted >= self.request.odds or result.logits is None:
-            return None
-        return self.odds_of(self._floats(result.logits))
 
     def hand_over(self, token: Token) -> None:
         """Send one token to the reader, unless nobody reads any more."""
+        if token.odds is not None and not self.wants_odds:
+            token = replace(token, odds=None)
+        self.handed += 1
         if not self.cancelled.is_set():
-            self._call(self.items.put_nowait, token)
+            self._call(self._items.put_nowait, token)
 
     def _call(self, function: Any, *arguments: object) -> None:
         """Run *function* on the event loop; where that loop is gone, nobody waits any more."""

@@ -225,6 +225,27 @@ async def test_far_too_much_is_forgotten_at_once(engine: Watched) -> None:
     assert await answer(engine, cut(WORDS[:50], 40)) == before
 
 
+async def test_who_leaves_while_the_model_is_reopened_is_not_read(
+    engine: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening takes its time; the prompt of a job that was given up meanwhile is not begun."""
+    await engine.load()
+    holding(engine, 50)
+    await answer(engine, cut(WORDS[:45], 38))
+    opened = engine._open
+
+    def slow() -> object:
+        for job in engine._jobs:
+            job.cancelled.set()
+        return opened()
+
+    monkeypatch.setattr(engine, "_open", slow)
+    asked = len(engine.asked)
+    assert await answer(engine, cut(WORDS[1:46], 38)) == []
+    assert (engine.opened, len(engine.asked)) == (2, asked)
+    assert await answer(engine, cut(WORDS[1:46], 38))
+
+
 async def test_too_much_is_forgotten_when_nobody_waits(
     engine: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +272,7 @@ async def test_closing_ends_the_wait(engine: Watched, monkeypatch: pytest.Monkey
     holding(engine, 60)
     await answer(engine, cut(WORDS[:45], 38))
     await answer(engine, cut(WORDS[1:46], 38))
-    threads = [thread for thread in threading.enumerate() if thread.name == "ct2-job"]
+    threads = [thread for thread in threading.enumerate() if thread.name == "codegen-lsp job"]
     assert threads
     await engine.close()
     await until(lambda: not any(thread.is_alive() for thread in threads))

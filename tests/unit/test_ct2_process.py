@@ -71,6 +71,7 @@ def test_leaving_without_closing_is_clean(model: Path, leave: str, code: int | N
     assert done.returncode >= 0 or leave.startswith("raise"), done.stderr.decode()
     assert code is None or done.returncode == code
     assert b"terminate" not in done.stderr
+    assert not done.stderr or leave.startswith("raise")
 
 
 def test_leaving_while_the_model_is_reopened_is_clean(model: Path) -> None:

@@ -46,13 +46,17 @@ def test_a_model_larger_than_memory(needed: int, free: int, refused: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("limit", "used", "expected"),
+    ("limit", "used", "stat", "expected"),
     [
-        ("max", "5", None),
-        (str(3 * GIB), str(GIB), 2 * GIB),
-        (str(GIB), str(3 * GIB), 0),
-        (None, "5", None),
-        ("nonsense", "5", None),
+        ("max", "5", None, None),
+        (str(3 * GIB), str(GIB), None, 2 * GIB),
+        (str(GIB), str(3 * GIB), None, 0),
+        (None, "5", None, None),
+        ("nonsense", "5", None, None),
+        # What is in files is given up when asked: a model that was just downloaded, above all.
+        (str(3 * GIB), str(3 * GIB), f"anon 5\nactive_file {GIB}\ninactive_file {GIB}", 2 * GIB),
+        (str(3 * GIB), str(GIB), f"inactive_file {2 * GIB}", 3 * GIB),
+        (str(3 * GIB), str(GIB), "inactive_file nonsense", 2 * GIB),
     ],
 )
 def test_a_container_may_leave_less(
@@ -60,17 +64,21 @@ def test_a_container_may_leave_less(
     monkeypatch: pytest.MonkeyPatch,
     limit: str | None,
     used: str,
+    stat: str | None,
     expected: int | None,
 ) -> None:
     """What it leaves counts, where it says so; else what the machine has."""
     free = 100 * GIB
     monkeypatch.setattr(hardware, "_MEMORY_MAX", tmp_path / "max")
     monkeypatch.setattr(hardware, "_MEMORY_NOW", tmp_path / "now")
+    monkeypatch.setattr(hardware, "_MEMORY_STAT", tmp_path / "stat")
     memory = psutil.virtual_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=free))
     if limit is not None:
         (tmp_path / "max").write_text(limit + "\n")
     (tmp_path / "now").write_text(used + "\n")
+    if stat is not None:
+        (tmp_path / "stat").write_text(stat + "\n")
     assert available_memory() == (free if expected is None else expected)
 
 

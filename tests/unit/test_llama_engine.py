@@ -7,11 +7,15 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from codegen_lsp.engines.ct2 import Ct2Engine
 from codegen_lsp.engines.llama import LlamaEngine
+from codegen_lsp.engines.llama_support import NAMED
+from codegen_lsp.engines.odds import Likeliest
 from codegen_lsp.engines.table import EngineSpec
 from codegen_lsp.types import Prompt, Sampling
 from tests.support.llama import IDS, TOKENIZER, answer, asked, ids_of, llama_spec
@@ -85,7 +89,7 @@ async def test_what_is_called_warm_is_not_read(engine: LlamaEngine) -> None:
     """What llama.cpp says it had kept is what was warm."""
     kept: list[int] = []
     await answer(engine, asked(IDS[:180], 5))
-    inner = engine._server
+    inner = engine._model
 
     class Spy:
         def handle_completions(self, body: str, hear: object) -> None:
@@ -97,12 +101,12 @@ async def test_what_is_called_warm_is_not_read(engine: LlamaEngine) -> None:
 
             inner.handle_completions(body, note)
 
-    engine._server = Spy()
+    engine._model = Spy()
     for ids in (IDS[:188], IDS[:196], IDS[:150], (*IDS[:120], *IDS[300:330]), IDS[200:280]):
         warm = engine.warm(asked(ids).prompt)
         await answer(engine, asked(ids, 3))
         assert kept[-1] == warm
-    engine._server = inner
+    engine._model = inner
 
 
 async def test_two_places_are_kept_side_by_side(engine: LlamaEngine) -> None:
@@ -125,7 +129,7 @@ async def test_reading_ahead(engine: LlamaEngine) -> None:
     await engine.prewarm(prompt)
     assert engine.warm(prompt) == 150
     jobs: list[object] = []
-    engine._start = jobs.append  # type: ignore[method-assign, assignment]
+    engine._perform = jobs.append  # type: ignore[method-assign, assignment]
     await engine.prewarm(prompt)
     assert not jobs
 
@@ -198,13 +202,66 @@ async def test_the_first_token_of_those_wished_for(engine: LlamaEngine, other: C
         assert ids_of(ours)[1:] == ids_of(after)
 
 
+async def test_a_wish_that_is_not_ascii(engine: LlamaEngine, other: Ct2Engine) -> None:
+    """The answer goes on behind it, too."""
+    for text in ("─", "│", "══"):
+        (wished,) = TOKENIZER.encode(text)
+        request = asked(IDS[:200], 6, first_ids=(wished,))
+        ours, theirs = await answer(engine, request), await answer(other, request)
+        assert (ours[0].id, ours[0].text) == (wished, text)
+        assert len(ours) == len(theirs) == 6
+
+
+async def test_the_likeliest_of_two_that_are_near(engine: LlamaEngine) -> None:
+    """However near they are, the likelier one is chosen."""
+    await engine.load()
+    engine._named = 200
+    (token,) = await answer(engine, asked(IDS[:210], 1, odds=1))
+    assert isinstance(token.odds, Likeliest)
+    ranked = sorted(token.odds._log_probs.items(), key=lambda one: -one[1])
+    near = [(a, b) for (a, p), (b, q) in pairwise(ranked[1:]) if 0.002 < p - q < 0.03]
+    assert len(near) > 20
+    for better, worse in near[:20]:
+        request = asked(IDS[:210], 1, first_ids=(worse, better))
+        assert ids_of(await answer(engine, request)) == [better]
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 3])
+@pytest.mark.parametrize("wished", [False, True])
+async def test_odds_of_the_first_tokens(
+    engine: LlamaEngine, other: Ct2Engine, wanted: int, wished: bool
+) -> None:
+    """As many as are wanted, the same as CTranslate2's, which knows all; or not known."""
+    await engine.load()
+    assert engine._named == 0, "for so small a model it does not pay"
+    engine._named = NAMED
+    first = TOKENIZER.continuations("r") if wished else ()
+    request = asked(IDS[:210], 6, odds=wanted, first_ids=first)
+    ours, theirs = await answer(engine, request), await answer(other, request)
+    assert [token.odds is not None for token in ours] == [n < wanted for n in range(len(ours))]
+    known = 0
+    for mine, his in zip(ours[:wanted], theirs[:wanted], strict=True):
+        if mine.id != his.id:
+            break
+        assert mine.odds is not None
+        assert his.odds is not None
+        for start in (TOKENIZER.decode([mine.id])[0], "s", "q"):
+            ids = TOKENIZER.continuations(start)
+            found, whole = mine.odds.among(ids), his.odds.among(ids)
+            assert whole is not None
+            if found is not None:
+                known += 1
+                assert found == pytest.approx(whole, abs=0.3)
+    assert known or wished or not wanted
+
+
 async def test_padding_is_never_generated(engine: LlamaEngine) -> None:
     """Not even where somebody wishes for it."""
     await engine.load()
-    engine._padding = frozenset({IDS[0]})
     engine._never = [(IDS[0], False)]
     expected = ids_of(await answer(engine, asked(IDS[:80], 1)))[0]
-    engine._padding, engine._never = frozenset({expected}), [(expected, False)]
+    engine._words = replace(engine._words, padding=frozenset({expected}))
+    engine._never = [(expected, False)]
     assert expected not in ids_of(await answer(engine, asked(IDS[:80], 6)))
     wished = await answer(engine, asked(IDS[:80], 1, first_ids=(expected, IDS[5])))
     assert ids_of(wished) == [IDS[5]]

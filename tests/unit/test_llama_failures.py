@@ -68,7 +68,7 @@ async def test_what_llama_cpp_refuses(engine: LlamaEngine) -> None:
         def handle_completions(self, body: str, hear: object) -> None:
             hear({"error": {"code": 500, "message": "the graph\nfailed"}})  # type: ignore[operator]
 
-    engine._server = Broken()
+    engine._model = Broken()
     with pytest.raises(GenerationError, match="the graph failed"):
         await answer(engine, asked(IDS[:20]))
     assert engine.warm(asked(IDS[:20]).prompt) == 0
@@ -77,7 +77,7 @@ async def test_what_llama_cpp_refuses(engine: LlamaEngine) -> None:
         def handle_completions(self, body: str, hear: object) -> None:
             raise RuntimeError("gone")
 
-    engine._server = Raising()
+    engine._model = Raising()
     with pytest.raises(GenerationError, match="gone"):
         await answer(engine, asked(IDS[:20]))
 
@@ -85,7 +85,7 @@ async def test_what_llama_cpp_refuses(engine: LlamaEngine) -> None:
         def handle_completions(self, body: str, hear: object) -> None:
             assert hear("no JSON") is True  # type: ignore[operator]
 
-    engine._server = Strange()
+    engine._model = Strange()
     with pytest.raises(GenerationError, match="cannot be read"):
         await answer(engine, asked(IDS[:20]))
 
@@ -132,6 +132,48 @@ async def test_a_file_that_is_none(
     await engine.close()
 
 
+@pytest.mark.parametrize("failure", [RuntimeError("out of\nmemory"), AttributeError("ngram")])
+@pytest.mark.parametrize("where", ["Server", "handle_completions", "CommonParams"])
+async def test_a_library_that_fails_while_loading(
+    spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, where: str, failure: Exception
+) -> None:
+    """Whatever it raises and when: one line, with the file."""
+    import xllamacpp
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    class Failing:
+        handle_completions = staticmethod(fail)
+
+    if where == "handle_completions":
+        monkeypatch.setattr(xllamacpp, "Server", lambda _: Failing())
+    else:
+        monkeypatch.setattr(xllamacpp, where, fail)
+    engine = LlamaEngine(spec)
+    with pytest.raises(EngineUnavailableError, match=r"cannot load .*q8_0\.gguf") as caught:
+        await engine.load()
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    assert await answer(engine, asked(IDS[:20], 1))
+    await engine.close()
+
+
+async def test_reading_ahead_that_fails_is_silent(engine: LlamaEngine) -> None:
+    """It ends, and the next job runs."""
+    await engine.load()
+    real = engine._model
+
+    class Broken:
+        def handle_completions(self, body: str, hear: object) -> None:
+            raise RuntimeError("gone")
+
+    engine._model = Broken()
+    await asyncio.wait_for(engine.prewarm(Prompt(IDS[:50], IDS[50:60])), 10)
+    engine._model = real
+    assert await answer(engine, asked(IDS[:20], 2))
+
+
 async def test_a_file_of_another_model(spec: EngineSpec, tmp_path: Path) -> None:
     """A vocabulary that is longer than the file's is noticed at loading."""
     words = (FOLDER / "vocabulary.json").read_text(encoding="utf-8").rstrip().removesuffix("]")
@@ -174,7 +216,7 @@ async def test_a_closed_engine_stays_closed(engine: LlamaEngine) -> None:
 async def test_its_port_answers_nobody(engine: LlamaEngine) -> None:
     """llama.cpp listens on the loopback interface; without the key it tells nothing."""
     await engine.load()
-    address = engine._server.listening_address
+    address = engine._model.listening_address
     assert address.startswith("http://127.0.0.1:")
     for path, data in (
         ("/completion", b'{"prompt": "a"}'),

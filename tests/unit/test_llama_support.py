@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from codegen_lsp.engines.gguf_header import GgufHeader, read_header
 from codegen_lsp.engines.llama_support import (
+    NAMED,
     NO_ID,
     Chunk,
     body,
@@ -52,6 +54,26 @@ def test_chunks(said: dict[str, Any], expected: Chunk) -> None:
     assert read_chunk(said) == read_chunk(json.dumps(said)) == expected
 
 
+def test_how_likely_others_were() -> None:
+    """Where more than the one that was chosen are named, and it is the whole text that was."""
+    likely = [{"id": 5, "logprob": math.log(0.5)}, {"id": 6, "logprob": math.log(0.499)}]
+
+    def named(text: str, count: int) -> Token:
+        entry = {"id": 5, "logprob": math.log(0.5), "top_logprobs": likely[:count]}
+        token = read_chunk({"choices": [{"text": text, "logprobs": {"content": [entry]}}]}).token
+        assert token is not None
+        return token
+
+    odds = named("x", 2).odds
+    assert odds is not None
+    assert odds.among([6]) == pytest.approx((math.log(0.499), math.log(0.499)))
+    assert named("x", 1).odds is None
+    assert named("é", 2).odds is None
+    assert json.loads(body((1,), 5, 0))["logprobs"] == 1
+    assert json.loads(body((1,), 5, 0, named=0))["logprobs"] == 1
+    assert json.loads(body((1,), 5, 0, named=40))["logprobs"] == 40
+
+
 @pytest.mark.parametrize(
     ("sampling", "cached"),
     [
@@ -68,7 +90,7 @@ def test_what_was_read_counts_unless_chance_must_repeat_itself(
     said = json.loads(body((1, 2), 5, 1, sampling, wishing((7,))))
     assert said["cache_prompt"] is cached
     assert said["temperature"] == sampling.temperature
-    assert said["logit_bias"] == [[7, 1e6]]
+    assert said["logit_bias"] == [[7, 1e4]]
     assert (said["prompt"], said["max_tokens"], said["id_slot"]) == ([1, 2], 5, 1)
 
 
@@ -98,7 +120,9 @@ def test_as_many_slots_as_memory_allows(capacity: int, slots: int) -> None:
     plan = plan_of(GgufHeader(20, 1024, 2048), 380 * MIB, 4096, 2, capacity)
     assert (plan.context, plan.slots, plan.read_at_once) == (2048, slots, 32)
     assert plan.needed == (380 + 160 * slots) * MIB
-    assert plan_of(GgufHeader(5, 256, 1024), 9 * MIB, 512, 1, 0).read_at_once == 64
+    assert plan.named == NAMED
+    small = plan_of(GgufHeader(5, 256, 1024), 9 * MIB, 512, 1, 0)
+    assert (small.read_at_once, small.named) == (64, 0)
 
 
 def test_refusals() -> None:
@@ -151,6 +175,8 @@ def test_the_head_of_a_file(tmp_path: Path) -> None:
         head([key("a", 77, b"\0" * 8)]),
         head([key("a", 8, struct.pack("<Q", 1 << 60))]),
         head([key("a", 9, struct.pack("<IQ", 0, 1 << 60))]),
+        head([key("a", 9, struct.pack("<IQ", 9, 1) * 5000)]),
+        head([*FACTS[:-1], key("phi2.context_length", 5, struct.pack("<i", -1))]),
         b"\xff" * 200,
     ],
 )

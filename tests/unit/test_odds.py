@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from codegen_lsp.completion.answering import settled
 from codegen_lsp.completion.cache import MOST_ODDS, Cache, Said, entry_of
-from codegen_lsp.engines.odds import Logits
+from codegen_lsp.engines.odds import DOUBT, Likeliest, Logits
 from codegen_lsp.types import Piece
 from tests.support.cursor import query_at, word_tokenizer
 
@@ -37,6 +38,47 @@ def test_odds_are_those_of_the_softmax(logits: list[float], data: st.DataObject)
     assert math.exp(likeliest) == pytest.approx(exact[ids].max(), abs=0.02)
 
 
+@given(st.lists(st.floats(-20, 20), min_size=2, max_size=50), st.integers(1, 50), st.data())
+def test_of_the_likeliest_only_what_is_known_is_said(
+    logits: list[float], count: int, data: st.DataObject
+) -> None:
+    """Wherever the others, which nobody named, could change it, it is not said."""
+    ids = data.draw(st.lists(st.integers(0, len(logits) - 1), min_size=1, unique=True))
+    exact = np.exp(np.array(logits) - max(logits))
+    exact /= exact.sum()
+    order = sorted(range(len(logits)), key=lambda i: -exact[i])[:count]
+    found = Likeliest((i, math.log(exact[i])) for i in order).among(ids)
+    if set(ids) <= set(order):
+        assert found is not None
+    if found is None:
+        return
+    some, likeliest = found
+    assert likeliest == pytest.approx(math.log(exact[ids].max()))
+    assert some == pytest.approx(math.log(exact[ids].sum()), abs=DOUBT / 2 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("least", "ids", "expected"),
+    [
+        (0.02, (1,), 0.6),
+        (0.02, (1, 2), 0.8),
+        (0.02, (1, 2, 7), 0.81),  # one more, which is as likely as the last one named at most
+        (0.12, range(1000), 0.96),  # the others all together are what is left
+        (0.02, range(1000), None),
+        (0.02, (2, 7, 8), None),
+        (0.02, (7,), None),
+    ],
+)
+def test_what_hangs_on_others_is_not_known(
+    least: float, ids: Sequence[int], expected: float | None
+) -> None:
+    """A sum is said as far as the tokens that were not named cannot change it by much."""
+    named = {1: 0.6, 2: 0.2, 3: least}
+    found = Likeliest((i, math.log(p)) for i, p in named.items()).among(ids)
+    likely = None if found is None else math.exp(found[0])
+    assert likely == (None if expected is None else pytest.approx(expected))
+
+
 @pytest.mark.parametrize(("typed", "likely"), [("f", 0.3 / 0.5), ("fe", 0.3 / 0.4), ("fet", 0.75)])
 def test_a_word_that_was_begun(typed: str, likely: float) -> None:
     """It is as likely as among all that begin like it, or that it begins with."""
@@ -49,7 +91,10 @@ def test_a_word_that_was_begun(typed: str, likely: float) -> None:
 
 
 def test_without_odds_nothing_is_known() -> None:
-    """Then how likely the rest of a word is can only be asked."""
+    """Then how likely the rest of a word is can only be asked; so where they are not enough."""
+    few = Likeliest([(TOKENIZER.encode("x")[0], math.log(0.6))])
+    unsure = Said((Piece("fetch", -1.0, "", few),), over=False).after(2)
+    assert settled(unsure, TOKENIZER) == unsure
     left = Said((Piece("fetch", -1.0),), over=False).after(2)
     assert settled(left, TOKENIZER) == left
     whole = Said((Piece("fetch", -1.0, "", odds(fetch=0.5)),), over=False)
