@@ -33,6 +33,7 @@ from codegen_lsp.context.copies_texts import Searched
 from codegen_lsp.context.outbound import scrubbed
 from codegen_lsp.context.privacy import is_secret_file
 from codegen_lsp.context.uris import path_of
+from codegen_lsp.engines.anchors import AHEAD
 from codegen_lsp.errors import DocumentError, EngineError
 from codegen_lsp.prompts.causal import PreparedPrompt
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
@@ -40,7 +41,6 @@ from codegen_lsp.types import (
     CompletionContext,
     CompletionQuery,
     Piece,
-    Prompt,
     Snippet,
     Source,
     Timings,
@@ -110,8 +110,8 @@ class _Asked:
     plan: Plan
     prepared: PreparedPrompt
 
-    later: Prompt | None = None
-    """What there was no time to read: for when nobody waits."""
+    later: bool = False
+    """Whether there was no time to read all of it."""
 
 
 class Answering:
@@ -120,8 +120,8 @@ class Answering:
     def __init__(self, settings: Settings, slot: ModelSlot, neighbours: Neighbours | None) -> None:
         self.settings = settings
         """Those that hold now; who uses others from now on replaces them."""
-        self.later: Prompt | None = None
-        """What the last answer had no time to read."""
+        self.later = False
+        """Whether the last answer had no time to read all: something is left for a rest."""
         self.read = self.written = 0
         """Tokens that engines were given to read and have written, warm ones not counted."""
         self._slot = slot
@@ -186,9 +186,11 @@ class Answering:
         said = settled(said, model.tokenizer)
         settings, weights = self.settings, await self._gate(model)
         size = CHARACTERS_PER_TOKEN * _budget(model, settings.max_new_tokens)
+        header = "header" in sources_for(model.name, settings)
 
         def judged() -> Entry | None:
-            context = collect(query.snapshot, query.offset, size, header=False)
+            # As it was when the model was asked: the trees that were made then are of use again.
+            context = collect(query.snapshot, query.offset, size, header=header)
             planned = plan(place_of(context), query.trigger, settings)
             generated = said_already(said, planned)
             if generated is None:
@@ -198,7 +200,7 @@ class Answering:
                 # Of a word that was begun the rest may be likelier than the gate can tell.
                 return None if said.begun else entry_of(query, stamp, None, said)
             completion = completion_of(
-                query, shown, generated, context, Source.CACHE, model.name, Timings()
+                query, shown, generated, context, Source.SAID, model.name, Timings()
             )
             return entry_of(query, stamp, completion, said)
 
@@ -221,10 +223,23 @@ class Answering:
         """Seconds that the engine will take, as it did the last times."""
         return statistics.median(self._took) if self._took else 0.0
 
-    async def prewarm(self, prompt: Prompt) -> None:
-        """Let the engine read what is stable of *prompt*."""
-        if self._slot.ready:
-            await (await self._slot.get()).engine.prewarm(prompt)
+    async def prewarm(self, query: CompletionQuery) -> bool:
+        """Let the engine read what an automatic request at *query* would, had it time for all.
+
+        Whether that was to be read: it may be warm, the engine not open, or another machine's.
+        """
+        model = await self._slot.get() if self._slot.ready else None
+        if model is None or model.engine.info.remote:  # nobody asked to send anything
+            return False
+        settings = self.settings
+        budget = _budget(model, settings.max_new_tokens)
+        if settings.deadline:
+            budget = min(budget, self._clock_of(model).longest)
+        prompt = (await self._prepared(query, model, settings, budget)).prepared.prompt
+        if len(prompt.stable) - model.engine.warm(prompt) <= AHEAD:
+            return False
+        await model.engine.prewarm(prompt)
+        return True
 
     async def explain(self, query: CompletionQuery) -> str:
         """The prompt the model would read for *query*, were there time for all of it.
@@ -265,9 +280,8 @@ class Answering:
         warm = model.engine.warm(prompt)
         left = max(deadline - (time.monotonic() - started), PREPARING_SHARE * deadline)
         size = clock.size(left, len(prompt), warm, answer)
-        later = None
+        later = size.prompt is not None
         if size.prompt is not None:
-            later = prompt
             asked = await self._prepared(query, model, settings, size.prompt, snippets=False)
         planned = replace(asked.plan, max_tokens=size.answer)
         return replace(asked, plan=planned, later=later)
@@ -308,9 +322,10 @@ class Answering:
         if neighbours is None or not wanted:
             return ()
         neighbours.prepare(query)
-        search = self._searcher.run(lambda: neighbours.snippets(query, wanted, limit))
         try:
-            return await asyncio.wait_for(search, SNIPPETS_SECONDS)
+            # Not wait_for, which in Python 3.11 loses a cancellation that comes with the result.
+            async with asyncio.timeout(SNIPPETS_SECONDS):
+                return await self._searcher.run(lambda: neighbours.snippets(query, wanted, limit))
         except TimeoutError:
             logger.debug("no snippets within %g s", SNIPPETS_SECONDS)
         except Exception as error:  # an answer without snippets is better than none

@@ -84,10 +84,6 @@ class Clock:
         if read >= FEWEST_READ:
             self._read.append(max(first - self.write, 0.0) / read)
 
-    def expected(self, read: int, written: int) -> float:
-        """Seconds for reading and writing so many tokens."""
-        return read * self.read + written * self.write
-
     @property
     def longest(self) -> int:
         """Most tokens of any prompt: what is read within :data:`IDLE_SECONDS`, in coarse steps."""

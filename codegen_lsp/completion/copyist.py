@@ -41,17 +41,24 @@ class Copyist:
         self._copier = Copier(CopyTexts(Buffers()) if surroundings is None else surroundings)
         self._worker = Worker()
         """A thread of its own: what is instant must not wait for what is not."""
+        self._late = False
+        """Whether the last search took too long."""
 
     async def find(self, query: CompletionQuery, settings: Settings) -> Completion | None:
         """What stands elsewhere and very likely is written here; who asked gets the model's."""
         if not settings.copies or query.trigger is Trigger.INVOKED:
             return None
+        if self._late and self._worker.busy:
+            return None  # it still does, and would at every key
         if self._surroundings is not None:
             self._surroundings.prepare(query)
-        search = self._worker.run(lambda: self._copier.find(query, settings))
         try:
-            copy = await asyncio.wait_for(search, COPY_SECONDS)
+            # Not wait_for, which in Python 3.11 loses a cancellation that comes with the result.
+            async with asyncio.timeout(COPY_SECONDS):
+                copy = await self._worker.run(lambda: self._copier.find(query, settings))
+            self._late = False
         except TimeoutError:
+            self._late = True
             logger.debug("no copy within %g s", COPY_SECONDS)
             return None
         except Exception as error:  # an answer of the model is better than none

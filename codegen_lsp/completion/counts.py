@@ -19,7 +19,10 @@ class Counts:
     """Answered by what is left of a suggestion."""
 
     cached: int = 0
-    """Answered by what was said before, be it that there is nothing to suggest."""
+    """Answered by what was found out before, be it that there is nothing to suggest."""
+
+    said: int = 0
+    """Answered by what the model said before and was not shown as it is now."""
 
     copied: int = 0
     """Answered by what stands elsewhere."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from codegen_lsp.completion.cache import Entry, Said, entry_of, found_in
+from codegen_lsp.completion.scheduler import end, is_ending
 from codegen_lsp.types import CompletionQuery, Piece
 
 __all__ = ["GRACE_SECONDS", "Flight", "Flights", "Saying"]
@@ -72,7 +73,7 @@ class Flight:
 
     def leads_to(self, query: CompletionQuery, stamp: Hashable) -> str | None:
         """What was typed since this was asked, if it may be what the model says; else ``None``."""
-        if not self.saying.begun or self.done or not _serves(self.query, query):
+        if not self.saying.begun or is_ending(self._task) or not _serves(self.query, query):
             return None
         said = Said(tuple(self.saying.pieces), over=False)
         found = found_in(self._place, query, stamp, lambda typed: _agree(said.text, typed))
@@ -102,11 +103,15 @@ class Flight:
 
     def cancel(self) -> None:
         """End it; the engine is left as soon as it lets go."""
-        self._task.cancel()
+        end(self._task)
 
     async def gone(self) -> None:
         """Wait until it has ended."""
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.wait({self._task})
+
+    def then(self, call: Callable[[], None]) -> None:
+        """*call* once it has ended, soon where it has."""
+        self._task.add_done_callback(lambda _: call())
 
     def _heard(self) -> None:
         """The model has said more: is it still what is typed?"""
@@ -137,6 +142,7 @@ class Flights:
         uri = flight.query.snapshot.uri
         self.cancel(uri)
         self._flights[uri] = flight
+        flight.then(lambda: self._landed(uri, flight))
 
     def cancel(self, uri: str) -> None:
         """End the flight of a document, if there is one."""
@@ -144,7 +150,12 @@ class Flights:
         if flight is not None and not flight.done:
             flight.cancel()
             self._ending.add(flight)
-        self._ending = {one for one in self._ending if not one.done}
+            flight.then(lambda: self._ending.discard(flight))
+
+    def _landed(self, uri: str, flight: Flight) -> None:
+        """What it brought is the cache's to keep, which keeps less of it."""
+        if self._flights.get(uri) is flight:
+            del self._flights[uri]
 
     async def close(self) -> None:
         """End all and wait until they have."""

@@ -164,12 +164,13 @@ class ModelSlot:
         """
         if self._failure is not None and self._clock() < self._retry_at:
             raise self._failure.with_traceback(None)
-        wanted = engine_part(self._settings)
-        if self._opening is not None and self._opened_with != wanted:
+        if self._opening is not None and self._opened_with != engine_part(self._settings):
             await self._drop()
+        while self._leaving:  # also one that was dropped for who was cancelled meanwhile
+            await asyncio.wait(self._leaving)
         if self._opening is None:
             self._failure = None
-            self._opened_with = wanted
+            self._opened_with = engine_part(self._settings)
             self._opening = asyncio.create_task(_started(self._open, self._settings))
             self._opening.add_done_callback(self._note)
         return await asyncio.shield(self._opening)
@@ -206,7 +207,7 @@ class ModelSlot:
                 self._failure, self._retry_at = error, self._clock() + RETRY_SECONDS
 
     async def _drop(self) -> None:
-        """Close the model in the background; the event loop goes on."""
+        """Close the model, to the end even if who waits for that is cancelled."""
         task, self._opening = self._opening, None
         if task is not None:
             leaving = asyncio.create_task(_close(task))

@@ -38,7 +38,8 @@ MOST: Final = 0.12
 """Seconds that a request waits at most."""
 
 PATIENT: Final = 1.5
-"""Who types more characters between two requests, on the average, waits himself."""
+"""Whose editor asks after more characters than that, more often than not, waits himself. Not on the
+average: accepting a suggestion now and then is no patience."""
 
 
 class Pace:
@@ -57,7 +58,7 @@ class Pace:
         gap, typed = now - last[2], abs(length - last[1])
         if 0 <= gap <= LONGEST_GAP and typed:
             self._gaps.append(gap)
-            self._typed.append(min(typed, 4))  # more is an accepted suggestion, or pasted
+            self._typed.append(typed)
 
     @property
     def gap(self) -> float:
@@ -66,7 +67,7 @@ class Pace:
 
     def delay(self, expected: float) -> float:
         """Seconds to wait before a job that will take *expected* seconds."""
-        if len(self._typed) >= REMEMBERED // 3 and statistics.mean(self._typed) > PATIENT:
+        if len(self._typed) >= REMEMBERED // 3 and statistics.median(self._typed) > PATIENT:
             return 0.0
         gap = self.gap
         if expected <= CHEAP * gap:

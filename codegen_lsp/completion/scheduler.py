@@ -14,10 +14,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
+from weakref import WeakSet
 
-__all__ = ["Engagement", "Superseded", "Turns"]
+__all__ = ["Engagement", "Superseded", "Turns", "end", "is_ending"]
 
 T = TypeVar("T")
+
+_ended: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+
+def end(task: asyncio.Task[Any]) -> None:
+    """Cancel *task*, once: cancelled again, it would not wait until it has left the engine."""
+    if task not in _ended:
+        _ended.add(task)
+        task.cancel()
+
+
+def is_ending(task: asyncio.Task[Any]) -> bool:
+    """Whether *task* was told to :func:`end`, or has."""
+    return task.done() or task in _ended
 
 
 class Superseded(Exception):  # noqa: N818 - not an error: a newer request took over
@@ -108,4 +123,9 @@ class Engagement:
         """Cancel what runs in the background, or waits to."""
         task, self._background = self._background, None
         if task is not None and task is not asyncio.current_task():
-            task.cancel()
+            end(task)
+
+    async def quiet(self) -> None:
+        """Wait until nothing runs in the background, or waits to."""
+        while self._background is not None:
+            await asyncio.wait({self._background})

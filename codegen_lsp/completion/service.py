@@ -25,11 +25,12 @@ from codegen_lsp.completion.counts import Counts
 from codegen_lsp.completion.flight import Flight, Flights, Saying
 from codegen_lsp.completion.model import ModelSlot, OpenModel, open_model
 from codegen_lsp.completion.pace import Pace
+from codegen_lsp.completion.rest import Rest
 from codegen_lsp.completion.scheduler import Engagement, Superseded, Turns
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.context.window import cut_window
-from codegen_lsp.errors import CodegenError, DocumentError
-from codegen_lsp.types import Completion, CompletionQuery, Prompt, Source, Trigger
+from codegen_lsp.errors import DocumentError
+from codegen_lsp.types import Completion, CompletionQuery, Source, Trigger
 
 __all__ = ["CompletionService", "Counts", "Neighbours"]
 
@@ -37,9 +38,6 @@ logger = logging.getLogger(__name__)
 
 AHEAD_SECONDS: Final = 0.06
 """After so long without a key what follows a suggestion is computed."""
-
-REST_SECONDS: Final = 0.7
-"""After so long without a key what there was no time to read is read."""
 
 SURE: Final = 0.65
 """Where what was said before is so likely to be right, nobody looks for a copy."""
@@ -67,14 +65,13 @@ class CompletionService:
         self._flights = Flights()
         self._ahead: Flight | None = None
         """What may be asked next, computed in the background."""
-        self._reading: asyncio.Task[None] | None = None
-        """What there was no time to read, being read, or waiting for a rest."""
         self._cache = Cache()
         self._copyist = Copyist(neighbours)
         self._in_vain = 0
         """How often the model was asked since something was worth showing."""
         self._pace = Pace()
         self._counts = Counts()
+        self._rest = Rest(self._answering, self._engagement, self._counts)
 
     async def complete(self, query: CompletionQuery) -> Completion | None:
         """A completion; ``None`` where there is nothing to suggest.
@@ -85,11 +82,12 @@ class CompletionService:
         """
         started = time.monotonic()
         _check(query)
+        self._rest.over()
         uri = query.snapshot.uri
         self._counts.requests += 1
         if query.trigger is Trigger.AUTOMATIC:
             self._pace.asked(uri, len(query.snapshot.text), started)
-        if not self._wanted(query) or unwelcome(_tail(query), query.trigger):
+        if not self._welcome(query):
             self._counts.unwanted += 1
             self._turns.supersede(uri)
             self._flights.cancel(uri)
@@ -101,6 +99,21 @@ class CompletionService:
             raise
         self._look_ahead(query, completion)
         return None if completion is None else _timed(completion, started)
+
+    def moved(self, query: CompletionQuery) -> None:
+        """The cursor was moved there, and nothing is asked.
+
+        Where it rests, what a request there would have the engine read is read before one comes.
+        """
+        if self._rest.is_at(query):
+            return
+        self._rest.over()
+        if self._settings.prefetch and self._welcome(query):
+            self._rest.at(query)
+
+    def edited(self) -> None:
+        """A key was typed: what is not asked for has to wait for the next rest."""
+        self._rest.over()
 
     async def explain(self, query: CompletionQuery) -> str:
         """The prompt the model would read for *query*, marks that are no text by their names.
@@ -118,6 +131,7 @@ class CompletionService:
         self._settings = self._answering.settings = settings
         self._slot.configure(settings)
         self._drop_ahead()
+        self._rest.over()
         self._cache.clear()
 
     def forget(self, uri: str) -> None:
@@ -126,6 +140,7 @@ class CompletionService:
         self._flights.cancel(uri)
         if self._ahead is not None and self._ahead.query.snapshot.uri == uri:
             self._drop_ahead()
+        self._rest.forget(uri)
         self._cache.forget(uri)
         if self._neighbours is not None:
             self._neighbours.forget(uri)
@@ -144,20 +159,19 @@ class CompletionService:
         await self._flights.close()
         if ahead is not None:
             await ahead.gone()
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+        await self._rest.close()
         await self._slot.close()
         self._answering.close()
         self._copyist.close()
         self._cache.clear()
 
-    def _wanted(self, query: CompletionQuery) -> bool:
-        """Whether the settings allow an answer; an explicit request always gets one."""
-        if query.trigger is Trigger.INVOKED:
-            return True
-        language = query.snapshot.language_id
-        return self._settings.enabled and language not in self._settings.disabled_languages
+    def _welcome(self, query: CompletionQuery) -> bool:
+        """Whether settings and place allow an answer; an explicit request may always get one."""
+        settings, language = self._settings, query.snapshot.language_id
+        wanted = settings.enabled and language not in settings.disabled_languages
+        if not wanted and query.trigger is not Trigger.INVOKED:
+            return False
+        return not unwelcome(_tail(query), query.trigger)
 
     async def _turn(self, query: CompletionQuery, started: float) -> Completion | None:
         """The answer to *query*, from whoever has it first."""
@@ -193,17 +207,18 @@ class CompletionService:
                 return found.entry
         known = await self._known(query, stamp)
         said = _sure(None if known is None else known.completion)
-        copied = None
+        settings, copied = self._settings, None
         if said < SURE:
-            copied = await self._copyist.find(query, self._settings)
+            copied = await self._copyist.find(query, settings)
         if copied is None or _sure(copied) <= said:
             return known
         entry = entry_of(query, stamp, copied, None)
-        self._cache.put(entry)
+        self._remember(entry, settings)
         return entry
 
     async def _known(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
         """What is known of the place of *query* without asking the engine."""
+        settings = self._settings
         for found in self._cache.find(query, stamp):
             rest = found.rest(query)
             if rest is not None:
@@ -215,7 +230,7 @@ class CompletionService:
                 continue
             entry = await self._answering.from_said(query, stamp, said)
             if entry is not None:
-                self._cache.put(entry)
+                self._remember(entry, settings)
                 return entry
         if query.trigger is Trigger.AUTOMATIC:
             strayed = next(self._cache.strayed(query, stamp), None)
@@ -234,6 +249,8 @@ class CompletionService:
             counts.typed += 1
         elif source is Source.COPY:
             counts.copied += 1
+        elif source is Source.SAID:
+            counts.said += 1
         else:
             counts.cached += 1
         return completion
@@ -283,17 +300,21 @@ class CompletionService:
         """Ask the model, and remember what it says; called when the engine is free."""
         settings = self._settings
         entry = await self._answering.answer(query, stamp, saying, started)
+        self._remember(entry, settings)
+        return entry
+
+    def _remember(self, entry: Entry, settings: Settings) -> None:
+        """Keep *entry*, unless other settings hold by now than those it was made by."""
         if settings is self._settings:
             self._cache.put(entry)
-        return entry
 
     def _look_ahead(self, query: CompletionQuery, completion: Completion | None) -> None:
         """Begin what may be asked next, once it is quiet."""
-        later, self._answering.later = self._answering.later, None
-        if later is not None:
-            self._drop_ahead()
-            self._reading = asyncio.create_task(self._prewarm(later))
-            return
+        if self._answering.later:
+            self._rest.at(query)
+            if completion is not None and completion.source in (Source.WARM, Source.COLD):
+                self._drop_ahead()
+                return
         if completion is None or not self._settings.prefetch or not _likely(completion):
             return
         stamp = self._stamp(query)
@@ -340,16 +361,6 @@ class CompletionService:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.cancel()
-
-    async def _prewarm(self, prompt: Prompt) -> None:
-        async def job() -> None:
-            self._counts.prewarmed += 1
-            await self._answering.prewarm(prompt)
-
-        try:
-            await self._engagement.run_behind(job, REST_SECONDS)
-        except CodegenError as error:  # the next request will say it
-            logger.debug("reading ahead: %s", error)
 
 
 def _timed(completion: Completion, started: float) -> Completion:

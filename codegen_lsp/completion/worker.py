@@ -51,6 +51,11 @@ class Worker:
                 if not self._thorough:
                     given_up.set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether the thread is at a call, be it one that nobody waits for."""
+        return self._last is not None and not self._last.done()
+
     async def _left(self) -> None:
         """Wait until the thread is free of a call that nobody waits for."""
         last = self._last

@@ -28,6 +28,7 @@ from pygls.exceptions import (
 )
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
+from codegen_lsp.server.features.cursor import DID_MOVE_CURSOR, DidMoveCursor
 from codegen_lsp.server.logs import log_unexpected
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ REPLACED = (
     types.NOTEBOOK_DOCUMENT_DID_CLOSE,
 )
 """Built-in features of pygls that feed its workspace, which this server does not use."""
+
+OWN_TYPES = {DID_MOVE_CURSOR: DidMoveCursor}
+"""Messages of our own that have parameters."""
 
 KNOWN_CAPABILITIES = ("general", "workspace", "window")
 """What is kept of capabilities that lsprotocol cannot read as a whole."""
@@ -146,6 +150,11 @@ class CodegenProtocol(LanguageServerProtocol):
             future = self._request_futures.pop(message["id"], None)
             if future is not None:
                 future.cancel()
+
+    # pygls' own keeps this connection alive in a cache for the sake of a look into a table.
+    def get_message_type(self, method: str) -> type[Any] | None:  # type: ignore[override]
+        """What the messages of a method are read as."""
+        return OWN_TYPES.get(method) or super().get_message_type(method)
 
     def _register_builtin_features(self) -> None:
         super()._register_builtin_features()  # type: ignore[no-untyped-call]

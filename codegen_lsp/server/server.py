@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from codegen_lsp.server.features import (
     completion,
     configuration,
+    cursor,
     inline_completion,
     insight,
     lifecycle,
@@ -29,6 +30,7 @@ FEATURES: tuple[tuple[str, Callable[[CodegenServer], None]], ...] = (
     ("configuration", configuration.register),
     ("inline completion", inline_completion.register),
     ("completion", completion.register),
+    ("cursor", cursor.register),
     ("insight", insight.register),
 )
 """Everything this server can do, in the order in which it is set up."""

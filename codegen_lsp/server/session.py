@@ -34,6 +34,14 @@ class Service(Protocol):
         """A completion; ``None`` where there is nothing to suggest."""
         ...
 
+    def moved(self, query: CompletionQuery) -> None:
+        """The cursor was moved there, and nothing is asked."""
+        ...
+
+    def edited(self) -> None:
+        """A key was typed."""
+        ...
+
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on."""
         ...
@@ -131,6 +139,19 @@ class CodegenServer(LanguageServer):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def move_cursor(self, uri: str, position: types.Position) -> None:
+        """The cursor is there now. Of no interest before the first completion was asked for."""
+        if self._service is None:
+            return
+        spot = self.documents.spot(uri, position)
+        if spot is not None:
+            self._service.moved(CompletionQuery(spot.snapshot, spot.offset))
+
+    def edited(self) -> None:
+        """A document was edited."""
+        if self._service is not None:
+            self._service.edited()
+
     def close_document(self, uri: str) -> None:
         """Forget a document and what was remembered for it."""
         if not self.documents.close(uri):
@@ -174,9 +195,21 @@ class CodegenServer(LanguageServer):
     async def _close_service(self) -> None:
         if self._service is None:
             return
-        try:
-            await asyncio.wait_for(self._service.close(), CLOSING_SECONDS)
-        except TimeoutError:
+        closing = asyncio.create_task(self._service.close())
+        _CLOSING.add(closing)
+        closing.add_done_callback(_closed)
+        _, late = await asyncio.wait({closing}, timeout=CLOSING_SECONDS)
+        if late:
             logger.warning("the engine did not stop within %g s", CLOSING_SECONDS)
-        except Exception as error:
-            log_unexpected(logger, "the engine could not be closed", error)
+
+
+_CLOSING: set[asyncio.Task[None]] = set()
+"""Services that are closing, some of which nobody waits for any more: while other connections are
+served, what they held is given back all the same."""
+
+
+def _closed(closing: asyncio.Task[None]) -> None:
+    _CLOSING.discard(closing)
+    error = None if closing.cancelled() else closing.exception()
+    if error is not None:
+        log_unexpected(logger, "the engine could not be closed", error)

@@ -2,7 +2,8 @@
 
 Each connection has a completion service of its own, which keeps one job at most inside its
 engine. The engines they get here are leases on a common one: jobs of different connections wait
-for each other, and the common engine is closed with its last lease.
+for each other, and the common engine is closed with its last lease; one that failed with the first
+that is given back, so that nobody who does not ask keeps it from being opened anew.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from codegen_lsp.config.settings import Settings, engine_part
 from codegen_lsp.engines.base import Engine, EngineInfo
+from codegen_lsp.errors import EngineError
 from codegen_lsp.types import GenerationRequest, Prompt, Token
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class _Shared:
     model: LoadedModel
     turn: asyncio.Lock
     leases: int = 0
+    failed: bool = False
+    """Whether the engine failed at work: who gives it back then gives it back for all."""
 
 
 class SharedModels:
@@ -60,7 +64,9 @@ class SharedModels:
                 shared = _Shared(await self._opener()(settings), asyncio.Lock())
                 self._models[key] = shared
             shared.leases += 1
-        return dataclasses.replace(shared.model, engine=_Lease(shared, lambda: self._end(key)))
+        return dataclasses.replace(
+            shared.model, engine=_Lease(shared, lambda: self._end(key, shared))
+        )
 
     def _opener(self) -> OpenModel:
         if self._open_model is None:
@@ -69,18 +75,20 @@ class SharedModels:
             self._open_model = open_model
         return self._open_model
 
-    async def _end(self, key: tuple[object, ...]) -> None:
-        shared = self._models[key]
+    async def _end(self, key: tuple[object, ...], shared: _Shared) -> None:
         shared.leases -= 1
-        if shared.leases == 0:
+        if shared.leases and not shared.failed:
+            return
+        if self._models.get(key) is shared:  # who opens it now gets another one
             del self._models[key]
-            await shared.model.engine.close()
+        await shared.model.engine.close()
 
 
 class _Lease:
     """One connection's share of an engine."""
 
     def __init__(self, shared: _Shared, end: Callable[[], Awaitable[None]]) -> None:
+        self._shared = shared
         self._engine: Engine = shared.model.engine
         self._turn = shared.turn
         self._end: Callable[[], Awaitable[None]] | None = end
@@ -98,8 +106,12 @@ class _Lease:
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Token, None]:
         """Tokens, once the jobs of other connections are done."""
         async with self._turn, contextlib.aclosing(self._engine.generate(request)) as tokens:
-            async for token in tokens:
-                yield token
+            try:
+                async for token in tokens:
+                    yield token
+            except EngineError:
+                self._shared.failed = True
+                raise
 
     def warm(self, prompt: Prompt) -> int:
         """What the common engine has read already."""

@@ -50,6 +50,12 @@ class EchoService:
         answer = f"⟨{offset} of {len(text)}: {before}⟩"
         return Completion(answer, offset, end, Source.COLD, self.settings.model)
 
+    def moved(self, query: CompletionQuery) -> None:
+        """A completion there is invented as quickly."""
+
+    def edited(self) -> None:
+        """Nothing waits for a rest."""
+
     def configure(self, settings: Settings) -> None:
         """Take new settings over."""
         self.settings = settings

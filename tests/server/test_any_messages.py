@@ -38,6 +38,10 @@ GOOD: dict[str, Any] = {
     "textDocument/completion": {"textDocument": {"uri": URI}, "position": {"line": 0}},
     "workspace/didChangeConfiguration": {"settings": {"codegen": {"completionItems": True}}},
     "workspace/didChangeWorkspaceFolders": {"event": {"added": [], "removed": []}},
+    "codegen/didMoveCursor": {
+        "textDocument": {"uri": URI},
+        "position": {"line": 0, "character": 1},
+    },
     "$/setTrace": {"value": "verbose"},
     "workspace/executeCommand": {"command": "x", "arguments": [1]},
     "window/workDoneProgress/cancel": {"token": 1},

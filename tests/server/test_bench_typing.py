@@ -32,7 +32,7 @@ async def test_typing(editor: str) -> None:
     assert sum(speed.asked.values()) <= KEYS
     assert speed.asked["text"] + speed.asked["empty"] > 0
     assert speed.ghost_ms is None or speed.ghost_ms.p50 > EDITORS[editor] * 1000
-    assert set(speed.by_source) <= {"typed", "cache", "copy", "flight", "warm", "cold"}
+    assert set(speed.by_source) <= {"typed", "cache", "said", "copy", "flight", "warm", "cold"}
     assert speed.counters["requests"] > 0
     assert speed.without_engine is not None
     assert speed.cpu_s_per_100_keys > 0

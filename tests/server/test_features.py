@@ -9,7 +9,7 @@ import pytest
 from lsprotocol import types
 
 from codegen_lsp.server import server as server_module
-from codegen_lsp.server.features import insight
+from codegen_lsp.server.features import cursor, insight
 from codegen_lsp.server.logs import attach_editor, log_unexpected, set_up_logging
 from codegen_lsp.server.server import FEATURES, create_server
 from codegen_lsp.server.session import CodegenServer
@@ -38,6 +38,7 @@ def test_every_feature_is_listed() -> None:
         types.TEXT_DOCUMENT_INLINE_COMPLETION,
         types.WORKSPACE_DID_CHANGE_CONFIGURATION,
         types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS,
+        cursor.DID_MOVE_CURSOR,
         insight.CONTEXT,
         insight.LAST_COMPLETION,
         insight.STATISTICS,

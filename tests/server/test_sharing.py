@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.base import Engine
 from codegen_lsp.engines.scripted import ScriptedEngine
-from codegen_lsp.errors import ModelNotFoundError
+from codegen_lsp.errors import GenerationError, ModelNotFoundError
 from codegen_lsp.server.sharing import SharedModels
 from codegen_lsp.types import GenerationRequest, Prompt
 
@@ -96,6 +97,31 @@ async def test_jobs_wait_for_each_other_and_leave_when_cancelled() -> None:
     gate.set()
     assert await third == [7, 8, 9]
     assert len(engine.requests) == 2
+
+
+async def test_an_engine_that_failed_is_opened_anew() -> None:
+    """Though another connection, which asks for nothing, has it, too; that one gets the new one."""
+    opener = Opener()
+    models = SharedModels(opener)
+    idle, one = await open_all(models, Settings(), Settings())
+
+    def fail(_: GenerationRequest) -> Sequence[int]:
+        raise GenerationError("no")
+
+    opener.engines[0]._answers = fail
+    with pytest.raises(GenerationError):
+        [token async for token in one.generate(REQUEST)]
+    assert closed(opener) == [False]
+    await one.close()
+    (new,) = await open_all(models, Settings())
+    assert closed(opener) == [True, False]
+    assert [token.id async for token in new.generate(REQUEST)] == [7, 8, 9]
+    await idle.close()
+    (again,) = await open_all(models, Settings())
+    assert closed(opener) == [True, False]
+    for lease in (new, again):
+        await lease.close()
+    assert closed(opener) == [True, True]
 
 
 async def test_a_model_that_cannot_be_opened_is_tried_again() -> None:

@@ -118,6 +118,66 @@ async def test_another_model_replaces_the_open_one() -> None:
     assert [engine.closed for engine in opener.opened] == [True, False]
 
 
+class Lingering(ScriptedEngine):
+    """Takes its time to close."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.free = asyncio.Event()
+
+    async def close(self) -> None:
+        """Once it may."""
+        await self.free.wait()
+        await super().close()
+
+
+async def with_one_that_lingers() -> tuple[Lingering, list[str], ModelSlot]:
+    """A slot with an open model that lingers, and the names of all that it opens."""
+    lingering, names = Lingering(), list[str]()
+
+    async def opener(settings: Settings) -> LoadedModel:
+        names.append(settings.model)
+        engine = ScriptedEngine({}) if names[1:] else lingering
+        return LoadedModel(engine, TOKENIZER, FAMILIES["causal"], settings.model)
+
+    slot = ModelSlot(Settings(), opener)
+    await slot.get()
+    return lingering, names, slot
+
+
+async def test_two_models_are_never_in_memory() -> None:
+    """Nor where the request that changed the model was given up while the old one closed."""
+    lingering, names, slot = await with_one_that_lingers()
+    slot.configure(Settings(model="second"))
+    given_up = asyncio.create_task(slot.get())
+    await asyncio.sleep(0.001)
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    slot.configure(Settings(model="third"))
+    asked = asyncio.create_task(slot.get())
+    await asyncio.sleep(0.001)
+    assert names == ["bundled"]
+    lingering.free.set()
+    assert (await asked).name == "third"
+    assert (names, slot.ready) == (["bundled", "third"], True)
+    await slot.close()
+
+
+async def test_settings_that_change_while_a_model_closes() -> None:
+    """What is opened is what is wanted by then, once."""
+    lingering, names, slot = await with_one_that_lingers()
+    slot.configure(Settings(model="second"))
+    asked = asyncio.create_task(slot.get())
+    await asyncio.sleep(0.001)
+    slot.configure(Settings(model="third"))
+    lingering.free.set()
+    assert (await asked).name == "third"
+    assert slot.ready
+    assert (await slot.get()).name == "third"
+    assert names == ["bundled", "third"]
+    await slot.close()
+
+
 async def test_close() -> None:
     """Closing closes what is open, waits for what opens, and may be repeated."""
     opener = Opener()

@@ -38,6 +38,15 @@ def test_delays(pace: Pace, expected: float, delay: float) -> None:
     assert pace.delay(expected) == pytest.approx(delay)
 
 
+def test_accepting_is_no_patience() -> None:
+    """Who accepts every third suggestion is still asked for at every key."""
+    pace, length = Pace(), 100
+    for number in range(15):
+        length += 30 if number % 3 == 2 else 1
+        pace.asked(URI, length, number * 0.2)
+    assert pace.delay(5.0) == typing(0.2).delay(5.0)
+
+
 def test_another_document_is_no_typing() -> None:
     """The time between requests in two documents says nothing."""
     pace = Pace()

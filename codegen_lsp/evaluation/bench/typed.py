@@ -23,13 +23,13 @@ from codegen_lsp.evaluation.bench.watch import Sample, Watch, growth
 
 __all__ = ["TypingPlan", "TypingSpeed", "measure_typing", "summarize", "without_engine"]
 
-ENGINE_FREE: Final = frozenset({"typed", "cache", "copy", "flight"})
+ENGINE_FREE: Final = frozenset({"typed", "cache", "said", "copy", "flight"})
 """Sources of answers that no engine was asked for."""
 
 ASKED: Final = "asked"
 """The counter of requests for which an engine was asked."""
 
-FREE: Final = ("typed", "cached", "copied", "joined")
+FREE: Final = ("typed", "cached", "said", "copied", "joined")
 """The counters of requests that were answered otherwise; ``joined`` by what the engine was saying
 already. Where nothing is to be suggested anyway, nobody is spared anything."""
 

@@ -51,6 +51,7 @@ def begin(ls: CodegenServer, uri: str) -> None:
 def follow(ls: CodegenServer, uri: str) -> None:
     """A document or notebook was edited."""
     ls.surroundings.changed(uri)
+    ls.edited()
 
 
 def leave(ls: CodegenServer, uri: str) -> None:
