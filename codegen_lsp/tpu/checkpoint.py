@@ -62,16 +62,16 @@ class Checkpoints:
         if step is None:
             raise TrainingError("this run has no checkpoint", mend="train first")
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        # Asked beforehand: a restore that fails leaves reads behind that answer to nobody.
+        if _shapes(shapes) != _shapes(manager.item_metadata(step)["state"].tree):
+            raise _another(step)
         arguments = ocp.args.Composite(
             state=ocp.args.StandardRestore(shapes), position=ocp.args.JsonRestore()
         )
         try:
             restored = manager.restore(step, args=arguments)
         except ValueError as error:
-            raise TrainingError(
-                f"checkpoint {step} is of another model or optimizer",
-                mend="give the options of the run that wrote it or another folder",
-            ) from error
+            raise _another(step) from error
         return restored["state"], restored["position"]
 
     def close(self) -> None:
@@ -80,11 +80,25 @@ class Checkpoints:
         self._stable.close()
 
 
+def _shapes(tree: Any) -> list[tuple[str, tuple[int, ...]]]:
+    """Of each array of a tree its path and its shape, however the nodes of the tree are called."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return [(jax.tree_util.keystr(path, simple=True), tuple(leaf.shape)) for path, leaf in leaves]
+
+
+def _another(step: int) -> TrainingError:
+    return TrainingError(
+        f"checkpoint {step} is of another model or optimizer",
+        mend="give the options of the run that wrote it or another folder",
+    )
+
+
 def _manager(folder: Path, kept: int) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=kept, create=True, enable_async_checkpointing=False
     )
-    return ocp.CheckpointManager(folder.absolute(), options=options)
+    handlers = {"state": ocp.StandardCheckpointHandler(), "position": ocp.JsonCheckpointHandler()}
+    return ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handlers)
 
 
 def _save(
