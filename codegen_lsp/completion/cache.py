@@ -178,7 +178,7 @@ def entry_of(
 ) -> Entry:
     """What is now known of the place of *query*."""
     snapshot, offset = query.snapshot, query.offset
-    after = snapshot.text[offset:]
+    hashes = _hashes(snapshot.text)
     replaced = 0 if completion is None else completion.end - offset
     return Entry(
         uri=snapshot.uri,
@@ -187,10 +187,10 @@ def entry_of(
         stamp=stamp,
         offset=offset,
         length=len(snapshot.text),
-        before=hash(snapshot.text[:offset]),
-        after=hash(after),
+        before=hashes.before(offset),
+        after=hashes.after(offset),
         completion=completion,
-        beyond=hash(after[replaced:]) if replaced else hash(after),
+        beyond=hashes.after(offset + replaced),
         said=said,
     )
 
@@ -233,12 +233,11 @@ class Cache:
 
         ``given`` is what was typed instead.
         """
-        hashes = _Hashes(query)
         for key in reversed(self._rich):
             entry = self._entries.get(key)
             if entry is None or entry.said is None:
                 continue
-            found = found_in(entry, query, stamp, lambda _: True, hashes)
+            found = found_in(entry, query, stamp, lambda _: True)
             piece = None if found is None else entry.said.strayed(plain(found.typed))
             if piece is not None and piece.odds is not None:
                 yield piece
@@ -249,9 +248,8 @@ class Cache:
         Then what was used last.
         """
         matches: list[tuple[int, tuple[Hashable, ...], Found]] = []
-        hashes = _Hashes(query)
         for key, entry in reversed(self._entries.items()):
-            found = found_in(entry, query, stamp, partial(_begins_with, entry), hashes)
+            found = found_in(entry, query, stamp, partial(_begins_with, entry))
             if found is not None:
                 matches.append((len(found.typed), key, found))
         matches.sort(key=lambda one: one[0])
@@ -271,23 +269,34 @@ class Cache:
 
 
 class _Hashes:
-    """Hashes of parts of a query's text, each computed once."""
+    """Hashes of parts of a text, each computed once."""
 
-    def __init__(self, query: CompletionQuery) -> None:
-        self._text = query.snapshot.text
+    def __init__(self, text: str) -> None:
+        self.text = text
         self._known: dict[tuple[int, int], int] = {}
 
     def before(self, end: int) -> int:
         return self._of(0, end)
 
     def after(self, begin: int) -> int:
-        return self._of(begin, len(self._text))
+        return self._of(begin, len(self.text))
 
     def _of(self, begin: int, end: int) -> int:
         known = self._known.get((begin, end))
         if known is None:
-            known = self._known[begin, end] = hash(self._text[begin:end])
+            known = self._known[begin, end] = hash(self.text[begin:end])
         return known
+
+
+_LATEST: Final = [_Hashes("")]
+"""Those of the text that was asked about last: a request asks for the same ones several times."""
+
+
+def _hashes(text: str) -> _Hashes:
+    known = _LATEST[0]
+    if known.text is not text:
+        known = _LATEST[0] = _Hashes(text)
+    return known
 
 
 def found_in(
@@ -295,7 +304,6 @@ def found_in(
     query: CompletionQuery,
     stamp: Hashable,
     agrees: Callable[[str], bool],
-    hashes: _Hashes | None = None,
 ) -> Found | None:
     """How *query* has come from the place of *entry*, if by typing what *agrees* with it."""
     snapshot, offset = query.snapshot, query.offset
@@ -306,7 +314,7 @@ def found_in(
     typed = snapshot.text[entry.offset : offset]
     if not agrees(typed):
         return None
-    hashes = hashes or _Hashes(query)
+    hashes = _hashes(snapshot.text)
     if hashes.before(entry.offset) != entry.before:
         return None
     exact = _what_follows(entry, query, typed, hashes)

@@ -62,17 +62,10 @@ class Clock:
         """*parameters*: of the model; 0 where unknown, then there is time until the first job."""
         self._read: deque[float] = deque(maxlen=REMEMBERED)
         self._write: deque[float] = deque(maxlen=REMEMBERED)
-        self._guess = parameters
-
-    @property
-    def read(self) -> float:
+        self.read = parameters * GUESSED_READ
         """Seconds for a token of the prompt."""
-        return statistics.median(self._read) if self._read else self._guess * GUESSED_READ
-
-    @property
-    def write(self) -> float:
+        self.write = parameters * GUESSED_WRITE
         """Seconds for a token of the answer."""
-        return statistics.median(self._write) if self._write else self._guess * GUESSED_WRITE
 
     def measured(self, read: int, first: float, written: int, rest: float) -> None:
         """A job read *read* tokens until its first came after *first* seconds.
@@ -81,8 +74,10 @@ class Clock:
         """
         if written >= FEWEST_WRITTEN:
             self._write.append(max(rest, 0.0) / (written - 1))
+            self.write = statistics.median(self._write)
         if read >= FEWEST_READ:
             self._read.append(max(first - self.write, 0.0) / read)
+            self.read = statistics.median(self._read)
 
     @property
     def longest(self) -> int:

@@ -16,7 +16,7 @@ from codegen_lsp.syntax.queries import BRACKETS
 if TYPE_CHECKING:
     from codegen_lsp.syntax.grammars import Parsed
 
-__all__ = ["CLOSERS", "Bracket", "balanced", "brackets", "closer_of", "closers", "open_at"]
+__all__ = ["CLOSERS", "Bracket", "brackets", "closer_of", "closers", "open_at", "opens_nothing"]
 
 _NEEDY: Final = re.compile(r"\b(try|do)\s*(?:\([^{}]*\)\s*)?\Z")
 
@@ -78,8 +78,10 @@ def brackets(parsed: Parsed) -> list[Bracket]:
     return known
 
 
-def balanced(parsed: Parsed, start: int, end: int) -> bool:
-    """Whether each bracket between two offsets has its partner there."""
+def opens_nothing(parsed: Parsed, start: int, end: int) -> bool:
+    """Whether what stands between two offsets leaves no bracket open, and closes no brace but its
+    own.
+    """
     from codegen_lsp.syntax import grammars
 
     nodes = grammars.captures(parsed, BRACKETS[parsed.grammar], start=start, end=end)
@@ -87,7 +89,7 @@ def balanced(parsed: Parsed, start: int, end: int) -> bool:
     for one in sorted(one for one in _real(parsed, nodes) if start <= one.at < end):
         if one.opens:
             stack.append(CLOSERS[one.sign])
-        elif not stack or stack.pop() != one.sign:
+        elif one.sign == "}" if not stack else one.sign != stack.pop():
             return False
     return not stack
 

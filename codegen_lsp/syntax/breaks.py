@@ -12,7 +12,14 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from codegen_lsp.syntax.brackets import Bracket, balanced, brackets, closer_of, closers, open_at
+from codegen_lsp.syntax.brackets import (
+    Bracket,
+    brackets,
+    closer_of,
+    closers,
+    open_at,
+    opens_nothing,
+)
 from codegen_lsp.syntax.expecting import BLOCKS
 from codegen_lsp.syntax.lines import indent_of, line_end, line_start
 from codegen_lsp.syntax.near import inside, near, trimmed
@@ -157,7 +164,7 @@ def breaks(before: str, text: str, after: str, language_id: str) -> bool | None:
 
 
 def _fits(piece: str, text: str, after: str, language_id: str) -> bool:
-    """Whether all is well with *text*, and it leaves open what was open before it.
+    """Whether all is well with *text*, which leaves nothing open.
 
     What the code around lacks at its end is guessed to be what it lacked last: from one key to the
     next it is the same. A tree without errors says that the guess was right.
@@ -171,7 +178,7 @@ def _fits(piece: str, text: str, after: str, language_id: str) -> bool:
         _LAST.after, _LAST.lacked = after, parsed.text[len(code) :]
     if parsed is None or parsed.root.has_error:
         return False
-    return balanced(parsed, len(piece), len(piece) + len(text))
+    return opens_nothing(parsed, len(piece), len(piece) + len(text))
 
 
 def _has_macro(code: str, start: int, language_id: str) -> bool:
