@@ -125,9 +125,8 @@ def arrange(context: CompletionContext, tokenizer: CodeTokenizer, budget: int) -
         whole = context.starts_document
         return Arranged(snippets + kept, ids, whole or bool(snippets or kept))
     reserved = min(most, kept_size(context.kept, tokenizer))
-    place = _cut(ids, context, tokenizer, room - reserved)
+    place, begin = _cut(ids, context, tokenizer, room - reserved)
     window = ids[place:]
-    begin = len(context.prefix) - len(tokenizer.decode(window))
     before = tuple(one for one in context.kept if one.offset < begin)
     head = snippets + kept_lines(before, tokenizer, reserved)
     return Arranged(head, window, bool(head))
@@ -140,8 +139,10 @@ def _snippet_room(length: int, budget: int) -> int:
     return min(max(free, budget // SNIPPETS_SHARE), budget // SNIPPETS_MOST)
 
 
-def _cut(ids: list[int], context: CompletionContext, tokenizer: CodeTokenizer, room: int) -> int:
-    """Where the last *room* tokens or fewer of *ids* begin best.
+def _cut(
+    ids: list[int], context: CompletionContext, tokenizer: CodeTokenizer, room: int
+) -> tuple[int, int]:
+    """Where the last *room* tokens or fewer of *ids* begin best, and what offset that is.
 
     Within a step: at the first definition, else at the first line break, else at a character.
     """
@@ -149,26 +150,32 @@ def _cut(ids: list[int], context: CompletionContext, tokenizer: CodeTokenizer, r
     start = min(-(-max(0, len(ids) - room) // step) * step, len(ids))
     stop = min(len(ids) - 1, start + step)
     cuts = set(context.cuts)
-    line = None
-    for place, begin in _line_breaks(ids, context.prefix, tokenizer, start, stop):
-        if begin in cuts:
-            return place
-        line = place if line is None else line
-    return _at_character(ids, tokenizer, start) if line is None else line
+    first = None
+    for place, begin, line in _line_breaks(ids, context.prefix, tokenizer, start, stop):
+        if line in cuts:
+            return place, begin
+        first = (place, begin) if first is None else first
+    if first is not None:
+        return first
+    place = _at_character(ids, tokenizer, start)
+    return place, len(context.prefix) - len(tokenizer.decode(ids[place:]))
 
 
 def _line_breaks(
     ids: list[int], prefix: str, tokenizer: CodeTokenizer, start: int, stop: int
-) -> Iterator[tuple[int, int]]:
-    """Tokens in ``[start, stop)`` that begin with a line break, and where the next line begins."""
+) -> Iterator[tuple[int, int, int]]:
+    """Tokens in ``[start, stop)`` that begin with a line break, where they begin in the text, and
+    where the next line does.
+    """
     last, left = len(ids), 0
     places = [place for place in range(start, stop) if _breaks_line(ids[place], tokenizer)]
-    begins: list[tuple[int, int]] = []
+    begins: list[tuple[int, int, int]] = []
     for place in reversed(places):
         left += len(tokenizer.decode(ids[place:last]))
         last = place
         blanks = tokenizer.token_text(ids[place]) or ""
-        begins.append((place, len(prefix) - left + blanks.rfind("\n") + 1))
+        begin = len(prefix) - left
+        begins.append((place, begin, begin + blanks.rfind("\n") + 1))
     return reversed(begins)
 
 

@@ -1,7 +1,7 @@
 """What a request costs beside the engine: the whole way of a keystroke, with an instant engine.
 
     python -m tests.bench.overhead [--lines 1000 10000] [--languages python typescript c]
-        [--places 40] [--keys 12] [--around alone beside] [--cpu]
+        [--places 120] [--keys 12] [--around alone beside] [--cpu]
         [--whole] [--profile FILE] [--json]
 
 The hidden rest of a line is typed at random places of a long document, key by key: a change as an
@@ -291,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--lines", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--languages", nargs="+", choices=list(LANGUAGES), default=list(LANGUAGES))
-    parser.add_argument("--places", type=int, default=40)
+    parser.add_argument("--places", type=int, default=120)
     parser.add_argument("--keys", type=int, default=12)
     parser.add_argument("--around", nargs="+", choices=["alone", "beside"], default=["alone"])
     parser.add_argument("--cpu", action="store_true", help="CPU time, where others work beside")

@@ -184,6 +184,26 @@ def test_typing_something_else_accepts_nothing(editor: Neovim, tmp_path: Path) -
     assert editor.buffer == [*before[: ghost.row], before[ghost.row] + other]
 
 
+_READ_AHEAD = """
+local client = vim.lsp.get_clients({ name = 'codegen_lsp' })[1]
+return client:request_sync('codegen/statistics', vim.empty_dict(), 10000).result.prewarmed
+"""
+
+
+def test_where_the_cursor_rests_the_code_is_read(editor: Neovim, tmp_path: Path) -> None:
+    """A person looks elsewhere without a key of writing; what is there is read meanwhile."""
+    go_to(editor, SPOTS[0], tmp_path)
+    editor.await_ghost()  # the model is open
+    leave(editor)
+    before = editor.lua(_READ_AHEAD)
+    other = tmp_path / "other.py"
+    function = "def load_{0}(path):\n    with open(path) as file:\n        return file.read()\n\n\n"
+    other.write_text("".join(map(function.format, range(60))), encoding="utf-8")
+    editor.open(other)
+    editor.press("200G")
+    eventually(lambda: editor.lua(_READ_AHEAD) > before, "what is there is read")
+
+
 CLOSINGS: list[tuple[str, Callable[[Neovim], None]]] = [
     ("as a person closes it", Neovim.quit),
     ("by a crash", lambda editor: os.kill(editor.pid, signal.SIGKILL)),
