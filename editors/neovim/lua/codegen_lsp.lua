@@ -1,4 +1,4 @@
--- Accepting ghost text while the user goes on typing.
+-- Accepting ghost text while the user goes on typing, and telling the server where he looks.
 -- Asking and showing are Neovim's own `vim.lsp.inline_completion`; nothing of it is replaced here.
 
 local M = {}
@@ -34,6 +34,26 @@ end
 ---@return boolean # whether there was one; false lets a mapping fall back to its usual key
 function M.accept()
   return vim.lsp.inline_completion.get({ on_accept = take_back_typed })
+end
+
+--- Tells the server where the cursor is when it is only moved, for which LSP has no word: where it
+--- rests, the code around is read before anything is asked there.
+---
+---@param client vim.lsp.Client
+---@param buffer integer
+function M.tell_of_moves(client, buffer)
+  vim.api.nvim_create_autocmd({ 'BufEnter', 'CursorMoved' }, {
+    group = vim.api.nvim_create_augroup('codegen_lsp_' .. buffer, {}),
+    buffer = buffer,
+    desc = 'codegen_lsp: the cursor was moved',
+    callback = function()
+      if client:is_stopped() or not vim.lsp.buf_is_attached(buffer, client.id) then
+        return true -- which removes this
+      end
+      local place = vim.lsp.util.make_position_params(0, client.offset_encoding)
+      client:notify('codegen/didMoveCursor', place)
+    end,
+  })
 end
 
 return M
