@@ -97,7 +97,8 @@ def _gguf_of(folder: ModelFolder, kind: str) -> Path:
 
 def _remember(settings: Settings, speed: Speed) -> None:
     """Keep in mind which engine is faster, where both were measured as ``auto`` would run them."""
-    if len(speed.keystroke_ms) < 2 or settings.compute_type != "auto":
+    usual = settings.compute_type == "auto" and settings.device == "auto"
+    if len(speed.keystroke_ms) < 2 or not usual:
         return
     from codegen_lsp.cli.preparing import remember
     from codegen_lsp.config.home import home

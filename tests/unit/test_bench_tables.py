@@ -111,15 +111,16 @@ def test_typing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     not (bundled_folder() / "model.bin").exists(), reason="the bundled model is not there"
 )
 @pytest.mark.parametrize(
-    ("compute_type", "times", "kept"),
+    ("settings", "times", "kept"),
     [
-        ("auto", {"ct2": 40.0, "llama": 30.0}, True),
-        ("auto", {"ct2": 40.0}, False),
-        ("float32", {"ct2": 40.0, "llama": 30.0}, False),
+        (Settings(), {"ct2": 40.0, "llama": 30.0}, True),
+        (Settings(), {"ct2": 40.0}, False),
+        (Settings(compute_type="float32"), {"ct2": 40.0, "llama": 30.0}, False),
+        (Settings(device="cpu"), {"ct2": 40.0, "llama": 30.0}, False),
     ],
 )
 def test_what_is_remembered(
-    compute_type: str,
+    settings: Settings,
     times: dict[str, float],
     kept: bool,
     tmp_path: Path,
@@ -127,7 +128,6 @@ def test_what_is_remembered(
 ) -> None:
     """Both engines, run as ``auto`` would run them, or nothing."""
     monkeypatch.setenv("CODEGEN_LSP_HOME", str(tmp_path))
-    settings = Settings(compute_type=compute_type)  # type: ignore[arg-type]
     bench._remember(settings, report(times))
     model = find_model("bundled", tmp_path)
     assert measured(model, fingerprint(), tmp_path) == (times if kept else {})
