@@ -10,6 +10,7 @@ Knows the file. Does not know how a machine is called or how an engine is measur
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,11 @@ __all__ = ["faster", "measured", "measurements_file", "remember"]
 
 MOST: Final = 200
 """Measurements that are kept; the oldest go. A home may be shared by many machines."""
+
+USUAL: Final = "ct2"
+CLEARLY: Final = 0.9
+"""Another engine than the usual one is faster if it takes so much of its time, or less: measured
+twice, one engine differs by that. And CTranslate2 alone tells the odds of all tokens."""
 
 Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -60,10 +66,12 @@ def measured(model: ModelFolder, machine: str, home: Path) -> Mapping[str, float
 
 
 def faster(keystroke_ms: Mapping[str, float]) -> str | None:
-    """The engine that took less; ``None`` where there are not two to compare."""
+    """The engine that took less, clearly; ``None`` where there are not two to compare."""
     if len(keystroke_ms) < 2:
         return None
-    return min(keystroke_ms, key=lambda engine: keystroke_ms[engine])
+    winner = min(keystroke_ms, key=lambda engine: keystroke_ms[engine])
+    usual = keystroke_ms.get(USUAL, math.inf)
+    return winner if keystroke_ms[winner] <= CLEARLY * usual else USUAL
 
 
 def remember(

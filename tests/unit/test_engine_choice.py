@@ -91,10 +91,17 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("times", "winner"),
-    [({}, None), ({"ct2": 5.0}, None), (FASTER_CT2, "ct2"), (FASTER_LLAMA, "llama")],
+    [
+        ({}, None),
+        ({"ct2": 5.0}, None),
+        (FASTER_CT2, "ct2"),
+        (FASTER_LLAMA, "llama"),
+        ({"ct2": 58.0, "llama": 54.0}, "ct2"),
+        ({"ct2": 58.0, "llama": 52.0}, "llama"),
+    ],
 )
 def test_faster(times: Mapping[str, float], winner: str | None) -> None:
-    """One alone has won nothing."""
+    """One alone has won nothing; where the difference is that of two measurements, nor has any."""
     assert faster(times) == winner
 
 
