@@ -129,6 +129,10 @@ class Copier:
                 return _copy(query, guess, sure, _text(guess, around, tail, sure, limits), settings)
         return None
 
+    def look(self, query: CompletionQuery) -> None:
+        """Choose the texts to be searched around *query*, which take the longest; on a thread."""
+        self._searchable.texts(query)
+
     def _found(self, query: CompletionQuery) -> tuple[Around, list[Place]]:
         searched = self._searchable.texts(query)
         own, offset = searched.texts[0].text, searched.offset

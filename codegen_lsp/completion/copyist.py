@@ -41,8 +41,23 @@ class Copyist:
         self._copier = Copier(CopyTexts(Buffers()) if surroundings is None else surroundings)
         self._worker = Worker()
         """A thread of its own: what is instant must not wait for what is not."""
+        self._looking: asyncio.Task[None] | None = None
         self._late = False
         """Whether the last search took too long."""
+
+    def look(self, query: CompletionQuery, settings: Settings) -> None:
+        """Somebody may type there soon: choose where to search, if there is time."""
+        if not settings.copies or self._worker.busy:
+            return
+        if self._surroundings is not None:
+            self._surroundings.prepare(query)
+        self._looking = asyncio.create_task(self._look(query))
+
+    async def _look(self, query: CompletionQuery) -> None:
+        try:
+            await self._worker.run(lambda: self._copier.look(query))
+        except Exception as error:  # who types there will hear of it
+            logger.debug("choosing where to look for copies", exc_info=error)
 
     async def find(self, query: CompletionQuery, settings: Settings) -> Completion | None:
         """What stands elsewhere and very likely is written here; who asked gets the model's."""
@@ -78,4 +93,6 @@ class Copyist:
 
     def close(self) -> None:
         """Let the thread end. Idempotent."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._worker.close()

@@ -103,12 +103,13 @@ class CompletionService:
     def moved(self, query: CompletionQuery) -> None:
         """The cursor was moved there, and nothing is asked.
 
-        Where it rests, what a request there would have the engine read is read before one comes.
+        Where copies are looked for is chosen at once. Where it rests, what a request there would have the engine read is read before one comes.
         """
         if self._rest.is_at(query):
             return
         self._rest.over()
         if self._settings.prefetch and self._welcome(query):
+            self._copyist.look(query, self._settings)
             self._rest.at(query)
 
     def edited(self) -> None:

@@ -68,6 +68,31 @@ async def test_texts_that_are_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
     one.close()
 
 
+async def test_where_somebody_may_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts are chosen by then; one choice at a time, none where copies are not wanted, and
+    what goes wrong is nobody's concern.
+    """
+    far = Far()
+    one = Copyist(far)
+    one.look(query_at(CODE), Settings(copies=False))
+    await asyncio.sleep(0.02)
+    assert far.asked == 0
+    one.look(query_at(CODE), Settings())
+    while not far.asked:  # noqa: ASYNC110 - a thread
+        await asyncio.sleep(0.001)
+    one.look(query_at(CODE), Settings())
+    far.broken = True
+    far.arrived.set()
+    while one._worker.busy:  # noqa: ASYNC110 - a thread
+        await asyncio.sleep(0.001)
+    far.broken = False
+    assert far.asked == 1
+    monkeypatch.setattr(copyist, "COPY_SECONDS", 30)
+    assert await found(one) == COPY
+    one.look(query_at(CODE), Settings())
+    one.close()
+
+
 @pytest.mark.parametrize("ticks", range(6))
 async def test_a_cancellation_is_never_lost(ticks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even one that comes at the moment when the copy is found."""

@@ -35,6 +35,8 @@ class Oracle:
         self.text = ""
         """The document as the changes that were told make it."""
         self.given_up = 0
+        self.places: list[tuple[str, int]] = []
+        """Where the cursor was moved to."""
 
     async def start(self, folder: Path) -> int:
         return 0
@@ -45,6 +47,10 @@ class Oracle:
     def changed(self, path: str, text: str, offset: int, removed: int, inserted: str) -> None:
         assert text == self.text
         self.text = text[:offset] + inserted + text[offset + removed :]
+
+    def moved(self, path: str, text: str, offset: int) -> None:
+        self.places.append((path, offset))
+        assert text == self.text
 
     def closed(self, path: str) -> None:
         self.text = ""
@@ -88,8 +94,10 @@ async def typed(
 
 
 async def test_right_suggestions_are_accepted(tmp_path: Path) -> None:
-    """Who is shown the rest of every line presses few keys."""
-    session = await typed(tmp_path, Oracle(), FAST)
+    """Who is shown the rest of every line presses few keys; where he goes first is told."""
+    oracle = Oracle()
+    session = await typed(tmp_path, oracle, FAST)
+    assert oracle.places == [("shapes.py", len(BEFORE))]
     assert session.accepted >= 1
     assert session.keys < len(TARGET) / 2
     assert session.seen >= session.accepted

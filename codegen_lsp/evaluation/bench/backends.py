@@ -49,6 +49,10 @@ class Backend(Protocol):
         """The file *path*, relative to the workspace, was opened."""
         ...
 
+    def moved(self, path: str, text: str, offset: int) -> None:
+        """The cursor went to *offset* of *text*, and no key was typed."""
+        ...
+
     def changed(self, path: str, text: str, offset: int, removed: int, inserted: str) -> None:
         """At *offset* of *text*, *removed* characters were replaced by *inserted*."""
         ...
@@ -111,6 +115,15 @@ class OwnServer:
         """``textDocument/didOpen``."""
         self._versions[path] = 1
         self._running.open(self._uri(path), "python", text)
+
+    def moved(self, path: str, text: str, offset: int) -> None:
+        """``codegen/didMoveCursor``, as our Neovim client sends it."""
+        line, column = position(text, offset)
+        place = {"line": line, "character": column}
+        uri = self._uri(path)
+        self._running.notify(
+            "codegen/didMoveCursor", {"textDocument": {"uri": uri}, "position": place}
+        )
 
     def changed(self, path: str, text: str, offset: int, removed: int, inserted: str) -> None:
         """``textDocument/didChange``."""

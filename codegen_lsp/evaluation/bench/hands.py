@@ -168,6 +168,7 @@ class _Hands:
         self._cursor = self._desk.begin(number)
         self.session.pages.add(self._cursor.page)
         self._open_page()
+        self._move()
         self._ghost = _Ghost()
         typist = Typist(strokes(self._script, number))
         asked: asyncio.Task[Reply] | None = None
@@ -284,6 +285,11 @@ class _Hands:
         if len(self._open) > KEPT_OPEN:
             left, _ = self._open.popitem(last=False)
             self._backend.closed(self._script.pages[left].path)
+
+    def _move(self) -> None:
+        page = self._cursor.page
+        text, path = self._desk.texts[page], self._script.pages[page].path
+        self._backend.moved(path, text, self._cursor.offset)
 
     def _save(self) -> None:
         page = self._cursor.page

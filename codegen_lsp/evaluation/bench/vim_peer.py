@@ -69,6 +69,9 @@ class VimPeer:
     def opened(self, path: str, text: str) -> None:
         """Nothing is sent."""
 
+    def moved(self, path: str, text: str, offset: int) -> None:
+        """Nothing is sent: the plugin reads ahead while somebody writes."""
+
     def changed(self, path: str, text: str, offset: int, removed: int, inserted: str) -> None:
         """Nothing is sent."""
 
