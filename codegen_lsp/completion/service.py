@@ -16,13 +16,13 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Final
 
-from codegen_lsp.completion.ahead import accepted, on_a_new_line
 from codegen_lsp.completion.answering import Answering, Neighbours
 from codegen_lsp.completion.budget import unwelcome
 from codegen_lsp.completion.cache import Cache, Entry, entry_of
 from codegen_lsp.completion.copyist import Copyist
 from codegen_lsp.completion.counts import Counts
 from codegen_lsp.completion.flight import Flight, Flights, Saying
+from codegen_lsp.completion.foresight import Foresight
 from codegen_lsp.completion.model import ModelSlot, OpenModel, open_model
 from codegen_lsp.completion.pace import Pace
 from codegen_lsp.completion.rest import Rest
@@ -36,14 +36,8 @@ __all__ = ["CompletionService", "Counts", "Neighbours"]
 
 logger = logging.getLogger(__name__)
 
-AHEAD_SECONDS: Final = 0.06
-"""After so long without a key what follows a suggestion is computed."""
-
 SURE: Final = 0.65
 """Where what was said before is so likely to be right, nobody looks for a copy."""
-
-LIKELY: Final = 0.5
-"""What follows a suggestion is of interest where the suggestion is so likely to be right."""
 
 
 class CompletionService:
@@ -63,9 +57,8 @@ class CompletionService:
         self._turns = Turns()
         self._engagement = Engagement()
         self._flights = Flights()
-        self._ahead: Flight | None = None
-        """What may be asked next, computed in the background."""
         self._cache = Cache()
+        self._foresight = Foresight(self._engagement, self._cache, self._foreseen)
         self._copyist = Copyist(neighbours)
         self._in_vain = 0
         """How often the model was asked since something was worth showing."""
@@ -103,7 +96,8 @@ class CompletionService:
     def moved(self, query: CompletionQuery) -> None:
         """The cursor was moved there, and nothing is asked.
 
-        Where copies are looked for is chosen at once. Where it rests, what a request there would have the engine read is read before one comes.
+        Where copies are looked for is chosen at once. Where it rests, what a request there would
+        have the engine read is read before one comes.
         """
         if self._rest.is_at(query):
             return
@@ -131,7 +125,7 @@ class CompletionService:
         """Use other settings from now on; another model is opened by the next request."""
         self._settings = self._answering.settings = settings
         self._slot.configure(settings)
-        self._drop_ahead()
+        self._foresight.drop()
         self._rest.over()
         self._cache.clear()
 
@@ -139,8 +133,7 @@ class CompletionService:
         """The document was closed: cancel what is computed for it, remember nothing of it."""
         self._turns.supersede(uri)
         self._flights.cancel(uri)
-        if self._ahead is not None and self._ahead.query.snapshot.uri == uri:
-            self._drop_ahead()
+        self._foresight.forget(uri)
         self._rest.forget(uri)
         self._cache.forget(uri)
         if self._neighbours is not None:
@@ -155,11 +148,8 @@ class CompletionService:
     async def close(self) -> None:
         """Cancel what runs and free the model. Idempotent."""
         await self._turns.close()
-        ahead = self._ahead
-        self._drop_ahead()
+        await self._foresight.close()
         await self._flights.close()
-        if ahead is not None:
-            await ahead.gone()
         await self._rest.close()
         await self._slot.close()
         self._answering.close()
@@ -267,14 +257,11 @@ class CompletionService:
             if typed is not None:
                 return flight, typed
             self._flights.cancel(query.snapshot.uri)
-        ahead = self._ahead
-        typed = None if ahead is None else ahead.leads_to(query, stamp)
-        if ahead is None or typed is None:
+        foreseen = self._foresight.take(query, stamp)
+        if foreseen is None:
             return None, ""
-        self._ahead = None
-        self._engagement.keep()
-        self._flights.put(ahead)
-        return ahead, typed
+        self._flights.put(foreseen[0])
+        return foreseen
 
     def _delay(self, query: CompletionQuery) -> float:
         """Seconds to wait for the next key; none where somebody asked, or time does not count."""
@@ -314,54 +301,18 @@ class CompletionService:
         if self._answering.later:
             self._rest.at(query)
             if completion is not None and completion.source in (Source.WARM, Source.COLD):
-                self._drop_ahead()
+                self._foresight.drop()
                 return
-        if completion is None or not self._settings.prefetch or not _likely(completion):
-            return
-        stamp = self._stamp(query)
-        following = self._following(query, completion, stamp)
-        if self._ahead is not None and self._ahead.query == following:
-            return
-        self._drop_ahead()
-        if following is None:
-            return
+        if completion is not None and self._settings.prefetch:
+            self._foresight.look(query, completion, self._stamp(query))
 
-        async def job(saying: Saying) -> Entry:
-            return await self._engagement.run_behind(lambda: begin(saying), AHEAD_SECONDS)
-
-        async def begin(saying: Saying) -> Entry:
-            known = await self._known(following, stamp)
-            if known is not None:
-                return known
-            self._counts.ahead += 1
-            return await self._answer(following, stamp, saying, time.monotonic())
-
-        self._ahead = Flight(following, stamp, job)
-
-    def _following(
-        self, query: CompletionQuery, completion: Completion, stamp: Hashable
-    ) -> CompletionQuery | None:
-        """What is asked next if *completion* is accepted; ``None`` where that is known already.
-
-        At the end of a complete line that is the next line, of which the editor indents the
-        beginning.
-        """
-        there = accepted(query, completion)
-        if completion.source is Source.COPY:
-            return on_a_new_line(there)
-        left = next((found.left() for found in self._cache.find(there, stamp)), None)
-        if left is None:
-            return there
-        line, line_end, _ = left.text.partition("\n")
-        if line.strip():
-            return None
-        # Where there was no time for more, the line goes on.
-        return on_a_new_line(there) if line_end or left.over else there
-
-    def _drop_ahead(self) -> None:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.cancel()
+    async def _foreseen(self, query: CompletionQuery, stamp: Hashable, saying: Saying) -> Entry:
+        """What may be asked next; called when the engine is free and nobody waits."""
+        known = await self._known(query, stamp)
+        if known is not None:
+            return known
+        self._counts.ahead += 1
+        return await self._answer(query, stamp, saying, time.monotonic())
 
 
 def _timed(completion: Completion, started: float) -> Completion:
@@ -373,10 +324,6 @@ def _timed(completion: Completion, started: float) -> Completion:
 def _sure(completion: Completion | None) -> float:
     """How likely a completion is right; 0 where there is none, or nobody knows."""
     return 0.0 if completion is None else completion.confidence or 0.0
-
-
-def _likely(completion: Completion) -> bool:
-    return completion.confidence is None or completion.confidence >= LIKELY
 
 
 def _tail(query: CompletionQuery) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from codegen_lsp.completion.service import AHEAD_SECONDS
+from codegen_lsp.completion.foresight import AHEAD_SECONDS
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.scripted import ScriptedEngine
 from codegen_lsp.types import Source

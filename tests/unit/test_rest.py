@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from codegen_lsp.completion import rest
-from codegen_lsp.completion.service import AHEAD_SECONDS, CompletionService
+from codegen_lsp.completion.foresight import AHEAD_SECONDS
+from codegen_lsp.completion.service import CompletionService
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.engines.scripted import ScriptedEngine
 from codegen_lsp.types import Prompt
