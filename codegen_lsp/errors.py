@@ -11,7 +11,8 @@
     │   └── HubError             a model that cannot be fetched
     ├── EngineError
     │   ├── EngineUnavailableError   the library or the device is not there
-    │   └── GenerationError          the engine failed while it generated
+    │   ├── GenerationError          the engine failed while it generated
+    │   └── RemoteAwayError          a server that cannot be reached now, and may be later
     └── TrainingError
         └── CorpusError          training data that cannot be made or read
 
@@ -35,6 +36,7 @@ __all__ = [
     "ModelDamagedError",
     "ModelError",
     "ModelNotFoundError",
+    "RemoteAwayError",
     "SettingsError",
     "TrainingError",
     "UsageError",
@@ -98,6 +100,10 @@ class EngineUnavailableError(EngineError):
 
 class GenerationError(EngineError):
     """The engine failed in the middle of an answer."""
+
+
+class RemoteAwayError(EngineError):
+    """The server cannot be reached, is too busy or does not answer: it may later."""
 
 
 class TrainingError(CodegenError):

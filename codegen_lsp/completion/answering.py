@@ -16,6 +16,7 @@ from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from codegen_lsp.completion.begun import among, settled
 from codegen_lsp.completion.budget import Plan, plan
 from codegen_lsp.completion.cache import Entry, Said, entry_of
 from codegen_lsp.completion.calibration import weights_for
@@ -36,7 +37,6 @@ from codegen_lsp.context.uris import path_of
 from codegen_lsp.engines.anchors import AHEAD
 from codegen_lsp.errors import DocumentError, EngineError
 from codegen_lsp.prompts.causal import PreparedPrompt
-from codegen_lsp.prompts.tokenizer import CodeTokenizer
 from codegen_lsp.types import (
     CompletionContext,
     CompletionQuery,
@@ -165,7 +165,7 @@ class Answering:
             shown,
             generated,
             asked.context,
-            Source.WARM if 0 < length <= 2 * warm else Source.COLD,
+            _source(model, length, warm),
             model.name,
             Timings(
                 queue_ms=(entered - started) * 1000,
@@ -214,9 +214,9 @@ class Answering:
         """
         if not self._slot.ready:
             return False
-        among = _among(strayed, (await self._slot.get()).tokenizer)
+        found = among(strayed, (await self._slot.get()).tokenizer)
         limit = min(STEEPEST, FLAT + STEEPER * in_vain)
-        return among is not None and among[1] - among[0] < math.log(limit)
+        return found is not None and found[1] - found[0] < math.log(limit)
 
     @property
     def expected(self) -> float:
@@ -341,7 +341,8 @@ class Answering:
         try:
             generated = await generate(model, asked.prepared, asked.plan, self._worker, saying)
         except EngineError as error:
-            await self._slot.failed(model, error)
+            if not model.engine.info.remote:  # whose engine sees to it itself
+                await self._slot.failed(model, error)
             raise
         self._took.append(time.monotonic() - begun)
         read, written = len(asked.prepared.prompt) - warm, generated.new_tokens
@@ -364,26 +365,6 @@ class Answering:
         return self._weights[1]
 
 
-def settled(said: Said, tokenizer: CodeTokenizer) -> Said:
-    """*said*, with how likely a word that was begun is, given how it begins; if that is known."""
-    if not said.begun or not said.pieces:
-        return said
-    first = said.pieces[0]
-    among = _among(first, tokenizer)
-    if among is None or first.log_prob is None:
-        return said
-    likely = replace(first, log_prob=min(0.0, first.log_prob - among[0]))
-    return Said((likely, *said.pieces[1:]), said.over)
-
-
-def _among(piece: Piece, tokenizer: CodeTokenizer) -> tuple[float, float] | None:
-    """How likely tokens are that begin like what is given of a piece: any, and the likeliest."""
-    if piece.odds is None or not piece.given:
-        return None
-    ids = tokenizer.continuations(piece.given)
-    return piece.odds.among(ids) if ids else None
-
-
 def _budget(model: LoadedModel, max_tokens: int) -> int:
     """Most tokens of a prompt that leaves room for the answer, at least half of the context.
 
@@ -391,6 +372,13 @@ def _budget(model: LoadedModel, max_tokens: int) -> int:
     """
     length = model.engine.info.context_length
     return max(1, length if model.family.apart else max(length - max_tokens, length // 2))
+
+
+def _source(model: LoadedModel, length: int, warm: int) -> Source:
+    """Who said it, of whose prompt of *length* tokens so many were *warm*."""
+    if model.engine.info.remote:
+        return Source.REMOTE
+    return Source.WARM if 0 < length <= 2 * warm else Source.COLD
 
 
 def _secret(query: CompletionQuery) -> bool:

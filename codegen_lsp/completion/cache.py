@@ -118,6 +118,9 @@ class Entry:
     said: Said | None
     """``None`` where no model was asked, or nothing was to be sent to it."""
 
+    remote: bool = False
+    """Whether a server said it; kept beside what this machine says of the same place."""
+
     @property
     def replaced(self) -> int:
         """How many characters right of the cursor accepting :attr:`completion` removes."""
@@ -210,8 +213,8 @@ class Cache:
     def put(self, entry: Entry) -> None:
         """Remember *entry*, instead of what was known of its place."""
         # What a model said stays known beside what was copied.
-        asked = entry.said is not None
-        key = (entry.uri, entry.offset, entry.before, entry.after, entry.trigger, asked)
+        who = (entry.said is not None, entry.remote)
+        key = (entry.uri, entry.offset, entry.before, entry.after, entry.trigger, who)
         self._entries[key] = entry
         self._entries.move_to_end(key)
         while len(self._entries) > self._most:

@@ -36,6 +36,11 @@ class Counts:
     superseded: int = 0
     """Requests that ended because a newer one of the document came, or were cancelled."""
 
+    server_asked: int = 0
+    """Requests that were sent to the server, beside this machine's engine or instead of it."""
+
+    server_answered: int = 0
+
     ahead: int = 0
     """Jobs that computed what might be asked next."""
 

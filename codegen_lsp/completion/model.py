@@ -126,9 +126,16 @@ class ModelSlot:
         settings: Settings,
         open_model: OpenModel,
         clock: Callable[[], float] = time.monotonic,
+        part: Callable[[Settings], tuple[object, ...]] = engine_part,
+        retry: float = RETRY_SECONDS,
     ) -> None:
+        """*part* of the settings is what the model depends on; where it could not be opened that is
+        tried again after *retry* seconds.
+        """
         self._settings = settings
         self._open = open_model
+        self._part = part
+        self._retry = retry
         self._clock = clock
         self._opening: asyncio.Task[LoadedModel] | None = None
         self._opened_with: tuple[object, ...] | None = None
@@ -144,7 +151,7 @@ class ModelSlot:
         task = self._opening
         return (
             task is not None
-            and self._opened_with == engine_part(self._settings)
+            and self._opened_with == self._part(self._settings)
             and task.done()
             and not task.cancelled()
             and task.exception() is None
@@ -153,24 +160,24 @@ class ModelSlot:
     def configure(self, settings: Settings) -> None:
         """Use other settings from the next :meth:`get` on."""
         self._settings = settings
-        if engine_part(settings) != self._opened_with:
+        if self._part(settings) != self._opened_with:
             self._failure = None
 
     async def get(self) -> LoadedModel:
         """The model. Who is cancelled while it opens does not stop it from opening.
 
-        :raises CodegenError: it cannot be opened; remembered for :data:`RETRY_SECONDS`. Or its
+        :raises CodegenError: it cannot be opened; remembered for a few seconds. Or its
             engine failed twice; remembered for :data:`RESTART_SECONDS`.
         """
         if self._failure is not None and self._clock() < self._retry_at:
             raise self._failure.with_traceback(None)
-        if self._opening is not None and self._opened_with != engine_part(self._settings):
+        if self._opening is not None and self._opened_with != self._part(self._settings):
             await self._drop()
         while self._leaving:  # also one that was dropped for who was cancelled meanwhile
             await asyncio.wait(self._leaving)
         if self._opening is None:
             self._failure = None
-            self._opened_with = engine_part(self._settings)
+            self._opened_with = self._part(self._settings)
             self._opening = asyncio.create_task(_started(self._open, self._settings))
             self._opening.add_done_callback(self._note)
         return await asyncio.shield(self._opening)
@@ -204,7 +211,7 @@ class ModelSlot:
             self._opening = None
             error = None if task.cancelled() else task.exception()
             if isinstance(error, CodegenError):
-                self._failure, self._retry_at = error, self._clock() + RETRY_SECONDS
+                self._failure, self._retry_at = error, self._clock() + self._retry
 
     async def _drop(self) -> None:
         """Close the model, to the end even if who waits for that is cancelled."""

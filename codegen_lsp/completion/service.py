@@ -2,8 +2,9 @@
 
 Knows who is asked, in this order: what was answered before and still holds (``cache``), what stands
 elsewhere word for word (``copying``), an answer that is on its way and says what is being typed
-(``flight``), and only then the engine (``answering``). Afterwards, while what was suggested is
-looked at, what would follow it. Does not know LSP, files or what engines are made of.
+(``flight``), and only then the engine (``answering``), and a team's server beside it (``far``).
+Afterwards, while what was suggested is looked at, what would follow it. Does not know LSP, files or
+what engines are made of.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from codegen_lsp.completion.answering import Answering, Neighbours
 from codegen_lsp.completion.budget import unwelcome
-from codegen_lsp.completion.cache import Cache, Entry, entry_of
+from codegen_lsp.completion.cache import Cache, Entry, Found, entry_of
 from codegen_lsp.completion.copyist import Copyist
 from codegen_lsp.completion.counts import Counts
+from codegen_lsp.completion.far import Far, first_of
 from codegen_lsp.completion.flight import Flight, Flights, Saying
 from codegen_lsp.completion.foresight import Foresight
 from codegen_lsp.completion.model import ModelSlot, OpenModel, open_model
 from codegen_lsp.completion.pace import Pace
 from codegen_lsp.completion.rest import Rest
 from codegen_lsp.completion.scheduler import Engagement, Superseded, Turns
+from codegen_lsp.completion.serving import open_remote
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.context.window import cut_window
 from codegen_lsp.errors import DocumentError
@@ -48,12 +51,14 @@ class CompletionService:
         settings: Settings,
         *,
         open_model: OpenModel = open_model,
+        open_remote: OpenModel = open_remote,
         neighbours: Neighbours | None = None,
     ) -> None:
         self._settings = settings
         self._neighbours = neighbours
         self._slot = ModelSlot(settings, open_model)
         self._answering = Answering(settings, self._slot, neighbours)
+        self._far = Far(settings, open_remote, neighbours, self._heard)
         self._turns = Turns()
         self._engagement = Engagement()
         self._flights = Flights()
@@ -119,12 +124,13 @@ class CompletionService:
         :raises CodegenError: as for :meth:`complete`.
         """
         _check(query)
-        return await self._answering.explain(query)
+        return await (self._far if self._far.alone else self._answering).explain(query)
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on; another model is opened by the next request."""
         self._settings = self._answering.settings = settings
         self._slot.configure(settings)
+        self._far.configure(settings)
         self._foresight.drop()
         self._rest.over()
         self._cache.clear()
@@ -133,6 +139,7 @@ class CompletionService:
         """The document was closed: cancel what is computed for it, remember nothing of it."""
         self._turns.supersede(uri)
         self._flights.cancel(uri)
+        self._far.forget(uri)
         self._foresight.forget(uri)
         self._rest.forget(uri)
         self._cache.forget(uri)
@@ -141,6 +148,8 @@ class CompletionService:
 
     def statistics(self) -> dict[str, int]:
         """:class:`Counts`, by name."""
+        self._counts.server_asked = self._far.asked
+        self._counts.server_answered = self._far.answered
         self._counts.tokens_read = self._answering.read
         self._counts.tokens_written = self._answering.written
         return dataclasses.asdict(self._counts)
@@ -151,6 +160,7 @@ class CompletionService:
         await self._foresight.close()
         await self._flights.close()
         await self._rest.close()
+        await self._far.close()
         await self._slot.close()
         self._answering.close()
         self._copyist.close()
@@ -178,25 +188,63 @@ class CompletionService:
                 waited = True
                 await asyncio.sleep(delay)
             else:
-                entry = await self._begin(query, stamp, started).wait()
+                entry = await self._asked(query, stamp, started)
                 if entry is None:
                     raise Superseded
                 return entry.completion
             known = await self._known(query, stamp)
         return self._counted(known, joined=joined)
 
+    async def _asked(self, query: CompletionQuery, stamp: Hashable, started: float) -> Entry | None:
+        """What engine or server say, whoever has something first; ``None``: neither, any more."""
+        if not self._far.wanted:
+            return await self._begin(query, stamp, started).wait()
+        far = self._from_far(query, stamp, started)
+        if self._far.alone:
+            return await far
+        near = self._begin(query, stamp, started)
+        entry = await first_of(near.wait(), far, self._left(query, started))
+        if entry is not None and entry.remote:
+            self._flights.cancel(query.snapshot.uri)  # or it would come later, and be shown
+        return entry
+
+    async def _from_far(
+        self, query: CompletionQuery, stamp: Hashable, started: float
+    ) -> Entry | None:
+        """What the server says to *query*, or said to one that led to it."""
+        flight, typed = self._far.ask(query, stamp, started)
+        entry = await flight.wait(typed)
+        if entry is None or not typed:
+            return entry
+        return await self._known(query, stamp) or entry_of(query, stamp, None, None)
+
+    def _heard(self, query: CompletionQuery, entry: Entry) -> None:
+        """The server has said something to *query*: shown from now on if it goes on with what is in
+        sight, or nothing is; else what is in sight stays.
+        """
+        sights = ((one.entry, one.rest(query)) for one in self._cache.find(query, entry.stamp))
+        seen, rest = next((one for one in sights if one[1] is not None), (None, None))
+        self._cache.put(entry)
+        said = "" if entry.completion is None else entry.completion.text
+        if seen is not None and rest is not None and not said.startswith(rest.text):
+            self._cache.put(seen)  # the latest comes first
+
+    def _left(self, query: CompletionQuery, started: float) -> float | None:
+        """Seconds until an answer should be there; ``None`` where time does not count."""
+        automatic = query.trigger is Trigger.AUTOMATIC
+        deadline = self._settings.deadline if automatic else self._settings.invoked_deadline
+        return max(0.0, deadline / 1000 - (time.monotonic() - started)) if deadline else None
+
     def _stamp(self, query: CompletionQuery) -> Hashable:
         return None if self._neighbours is None else self._neighbours.stamp(query.snapshot.uri)
 
     async def _instant(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
         """What is left of what was shown; else what was said before or is a copy, the likelier."""
-        for found in self._cache.find(query, stamp):
-            rest = found.rest(query)
-            if rest is not None:
-                return replace(found.entry, completion=rest)
-            if found.is_known_nothing(query):
-                return found.entry
-        known = await self._known(query, stamp)
+        found = list(self._cache.find(query, stamp))
+        known = _settled(query, found)
+        if known is not None:
+            return known
+        known = await self._said(query, stamp, found)
         said = _sure(None if known is None else known.completion)
         settings, copied = self._settings, None
         if said < SURE:
@@ -209,14 +257,16 @@ class CompletionService:
 
     async def _known(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
         """What is known of the place of *query* without asking the engine."""
+        found = list(self._cache.find(query, stamp))
+        return _settled(query, found) or await self._said(query, stamp, found)
+
+    async def _said(
+        self, query: CompletionQuery, stamp: Hashable, found: Sequence[Found]
+    ) -> Entry | None:
+        """What was said before and says enough of *query*, be it that nobody need be asked."""
         settings = self._settings
-        for found in self._cache.find(query, stamp):
-            rest = found.rest(query)
-            if rest is not None:
-                return replace(found.entry, completion=rest)
-            if found.is_known_nothing(query):
-                return found.entry
-            said = found.left()
+        for one in found:
+            said = one.left()
             if said is None:
                 continue
             entry = await self._answering.from_said(query, stamp, said)
@@ -297,7 +347,9 @@ class CompletionService:
             self._cache.put(entry)
 
     def _look_ahead(self, query: CompletionQuery, completion: Completion | None) -> None:
-        """Begin what may be asked next, once it is quiet."""
+        """Begin what may be asked next, once it is quiet; a server is not asked in advance."""
+        if self._far.alone:
+            return
         if self._answering.later:
             self._rest.at(query)
             if completion is not None and completion.source in (Source.WARM, Source.COLD):
@@ -319,6 +371,15 @@ def _timed(completion: Completion, started: float) -> Completion:
     """*completion*, and how long it took, whoever had it."""
     took = (time.monotonic() - started) * 1000
     return replace(completion, timings=replace(completion.timings, total_ms=took))
+
+
+def _settled(query: CompletionQuery, found: Sequence[Found]) -> Entry | None:
+    """What is left of what was shown; else that it was found out that there is nothing."""
+    for one in found:
+        rest = one.rest(query)
+        if rest is not None:
+            return replace(one.entry, completion=rest)
+    return next((one.entry for one in found if one.is_known_nothing(query)), None)
 
 
 def _sure(completion: Completion | None) -> float:

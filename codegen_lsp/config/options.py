@@ -13,9 +13,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from codegen_lsp.config.settings import Settings
+from codegen_lsp.config.settings import PERSONAL, Settings
 
-__all__ = ["Options", "parse_options", "takes_list"]
+__all__ = ["Options", "impersonal", "parse_options", "takes_list"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,20 @@ def parse_options(raw: Mapping[str, object]) -> Options:
         except msgspec.ValidationError as error:
             complaints.append(f"setting '{key}' is ignored: {error}")
     return Options(values, tuple(complaints))
+
+
+def impersonal(raw: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
+    """*raw* without what only a user may set for himself, and a complaint for each such setting."""
+    personal = {
+        field.encode_name for field in msgspec.structs.fields(Settings) if field.name in PERSONAL
+    }
+    kept = {key: value for key, value in raw.items() if key not in personal}
+    complaints = tuple(
+        f"setting '{key}' is ignored: only you can set it, in your own settings"
+        for key in raw
+        if key in personal
+    )
+    return kept, complaints
 
 
 def takes_list(key: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["ContextSource", "Settings", "engine_part"]
+__all__ = ["PERSONAL", "ContextSource", "Settings", "engine_part", "server_part"]
 
 ContextSource = Literal["open", "imports", "definitions", "similar", "header"]
 
@@ -96,11 +96,59 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     disabled_languages: tuple[str, ...] = ()
     """LSP language identifiers in which nothing is offered automatically."""
 
+    server: str = ""
+    """URL of a team's server, or of any other that speaks OpenAI's ``/v1/completions``; empty:
+    none, and nothing leaves this machine."""
+
+    answers: Literal["both", "local", "remote"] = "both"
+    """Whose answers are shown where there is a server: those of both, or of one of them."""
+
+    server_model: str = ""
+    """Which of the server's models is asked; empty: its first."""
+
+    server_family: str = ""
+    """A model of the catalog that the server's is like, where its own name does not say so."""
+
+    server_key_command: tuple[str, ...] = ()
+    """Program and arguments that print the server's key, where ``CODEGEN_LSP_API_KEY`` is not
+    set."""
+
+    server_keyring: str = ""
+    """The service under which this machine's keyring has the key, the server's host being the
+    user; empty: the keyring is not asked."""
+
+    server_ca: str = ""
+    """PEM file of the authority that alone is trusted to vouch for the server; empty: those that
+    this machine trusts."""
+
+    server_certificate: str = ""
+    """PEM file of a certificate that the server asks for."""
+
+    server_certificate_key: str = ""
+    """PEM file of its private key, where that is in another file."""
+
+    server_deadline: Annotated[int, Meta(ge=100, le=600_000)] = 10_000
+    """Milliseconds in which an answer of the server has to be whole."""
+
     completion_items: bool = False
     """Offer ``textDocument/completion`` too, for editors without inline completion."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is written to stderr and to the editor's log."""
+
+
+PERSONAL: frozenset[str] = frozenset(
+    {
+        "server",
+        "server_ca",
+        "server_certificate",
+        "server_certificate_key",
+        "server_key_command",
+        "server_keyring",
+    }
+)
+"""Fields that a workspace's file must not set: whoever wrote a repository could otherwise have code
+and keys sent to himself, or a program run."""
 
 
 def engine_part(settings: Settings) -> tuple[object, ...]:
@@ -113,4 +161,19 @@ def engine_part(settings: Settings) -> tuple[object, ...]:
         settings.threads,
         settings.cache_memory,
         settings.drafts,
+    )
+
+
+def server_part(settings: Settings) -> tuple[object, ...]:
+    """The same for what a server is asked with."""
+    return (
+        settings.server,
+        settings.server_model,
+        settings.server_family,
+        settings.server_key_command,
+        settings.server_keyring,
+        settings.server_ca,
+        settings.server_certificate,
+        settings.server_certificate_key,
+        settings.server_deadline,
     )

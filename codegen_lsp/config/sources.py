@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from codegen_lsp.config.home import settings_file
-from codegen_lsp.config.options import parse_options
+from codegen_lsp.config.options import impersonal, parse_options
 from codegen_lsp.config.settings import Settings
 
 __all__ = [
@@ -37,6 +37,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "CODEGEN_LSP_DEVICE": "device",
     "CODEGEN_LSP_COMPUTE_TYPE": "computeType",
     "CODEGEN_LSP_LOG_LEVEL": "logLevel",
+    "CODEGEN_LSP_SERVER": "server",
 }
 """Environment variables that stand for a setting, each a string."""
 
@@ -79,8 +80,13 @@ def user_layer() -> Layer:
 
 
 def workspace_layer(folder: Path) -> Layer:
-    """The settings file of one workspace folder; empty if there is none."""
-    return _file_layer(folder / WORKSPACE_FILE)
+    """The settings file of one workspace folder; empty if there is none.
+
+    Where code is sent is not its author's to say: such settings are a complaint.
+    """
+    layer = _file_layer(folder / WORKSPACE_FILE)
+    values, complaints = impersonal(layer.values)
+    return Layer(layer.name, values, (*layer.complaints, *complaints))
 
 
 def environment_layer() -> Layer:

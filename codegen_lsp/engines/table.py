@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from codegen_lsp.engines.base import Engine
+from codegen_lsp.engines.remote_access import Server
 from codegen_lsp.errors import EngineUnavailableError
 
 __all__ = ["AUTO", "ENGINES", "EngineSpec", "create_engine"]
@@ -23,6 +24,7 @@ ENGINES: Final[Mapping[str, str]] = {
     AUTO: "codegen_lsp.engines.ct2:Ct2Engine",  # which one is faster here, the caller knows
     "ct2": "codegen_lsp.engines.ct2:Ct2Engine",
     "llama": "codegen_lsp.engines.llama:LlamaEngine",
+    "remote": "codegen_lsp.engines.remote:RemoteEngine",
 }
 """Name of an engine to ``module:factory``; a factory takes an :class:`EngineSpec`."""
 
@@ -61,6 +63,9 @@ class EngineSpec:
     drafts: bool = False
     """Whether an engine that can guess tokens and check several at once does so: its tokens then
     come without probabilities where the guess was right."""
+
+    server: Server | None = None
+    """Where the model is, if it is not here; *folder* is then one whose tokenizer is used."""
 
 
 def create_engine(engine: str, spec: EngineSpec) -> Engine:

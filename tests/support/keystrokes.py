@@ -71,13 +71,21 @@ def serving(
     *,
     neighbours: Neighbours | None = None,
     parameters: int = 0,
+    far: ScriptedEngine | None = None,
 ) -> CompletionService:
-    """A service whose model is *engine*."""
+    """A service whose model is *engine*, and whose server's is *far*."""
 
     async def open_model(_: Settings) -> LoadedModel:
         return LoadedModel(engine, TOKENIZER, FAMILIES["causal"], "scripted", parameters)
 
-    return CompletionService(settings, open_model=open_model, neighbours=neighbours)
+    async def open_remote(_: Settings) -> LoadedModel:
+        assert far is not None, "no server is to be asked"
+        await far.load()
+        return LoadedModel(far, TOKENIZER, FAMILIES["causal"], "far", 0)
+
+    return CompletionService(
+        settings, open_model=open_model, open_remote=open_remote, neighbours=neighbours
+    )
 
 
 def saying(text: str, *likely: float, gate: asyncio.Event | None = None) -> ScriptedEngine:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen_lsp.completion.answering import settled
+from codegen_lsp.completion.begun import settled
 from codegen_lsp.completion.cache import MOST_ODDS, Cache, Said, entry_of
 from codegen_lsp.engines.odds import DOUBT, Likeliest, Logits
 from codegen_lsp.types import Piece
