@@ -2,9 +2,11 @@
 
 Knows: the block of Salesforce CodeGen (parallel attention and MLP behind one LayerNorm, partial
 interleaved rotary positions, erf-free GELU), its parameters and how to turn them into plain arrays.
+Training, tests and serving (``serving``) are this one block under another attention.
 
-Does not know: losses, optimizers, meshes, key/value caches (attention is an argument), or the
-fused Hugging Face layout of the attention weights, which is the converters' business.
+Does not know: losses, optimizers, meshes, key/value caches (attention is an argument), how a
+matrix is quantized (``serving_weights``), or the fused Hugging Face layout of the attention
+weights, which is the converters' business.
 
 Source: Nijkamp et al., "CodeGen", arXiv 2203.13474, section 2.2; rotary positions: Su et al.,
 arXiv 2104.09864, in the interleaved arrangement of GPT-J.
@@ -16,7 +18,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,9 @@ import numpy as np
 from flax import nnx
 
 from codegen_lsp.tpu.attention import Attend, causal, transposed
+
+WEIGHTS: Final = ("float32", "bfloat16", "int8")
+"""Types of matrices. int8 is signed, with one float32 scale for every output of a matrix."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,13 @@ class CodeGenConfig:
     tie_embeddings: bool = False
     """Whether the output head shares the embedding matrix (its bias stays its own)."""
     matmul_dtype: str = "float32"
-    """Type of the operands of matrix products; sums, activations and parameters are float32."""
+    """Type of the operands of matrix products; sums and activations are float32."""
+    weights: str = "float32"
+    """How matrices are kept: one of ``WEIGHTS``. Vectors are float32, and so is all of training."""
 
     def __post_init__(self) -> None:
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"weights {self.weights!r} are none of {', '.join(WEIGHTS)}")
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
         if self.rotary_dim % 2 or not 0 < self.rotary_dim <= self.head_dim:
@@ -124,8 +133,25 @@ def rotate(heads: jax.Array, sin: jax.Array, cos: jax.Array) -> jax.Array:
     return jnp.concatenate((turned.reshape(*heads.shape[:-1], rotary_dim), passed), axis=-1)
 
 
-def _normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param[jax.Array]:
-    return nnx.Param(std * jax.random.normal(rngs.params(), shape, jnp.float32))
+Matrix = nnx.Param[jax.Array]
+
+
+def _normal(config: CodeGenConfig, rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> Matrix:
+    drawn = std * jax.random.normal(rngs.params(), shape, jnp.float32)
+    return nnx.Param(drawn.astype(config.weights))
+
+
+def _zeros(config: CodeGenConfig, *shape: int) -> Matrix:
+    return nnx.Param(jnp.zeros(shape, config.weights))
+
+
+def _scales(config: CodeGenConfig, *shape: int) -> Matrix | None:
+    """Room for the scales of an int8 matrix; every other kind of matrix has none."""
+    return nnx.Param(jnp.ones(shape, jnp.float32)) if config.weights == "int8" else None
+
+
+def _scaled(product: jax.Array, scales: Matrix | None) -> jax.Array:
+    return product if scales is None else product * scales[...]
 
 
 class Block(nnx.Module):
@@ -134,6 +160,7 @@ class Block(nnx.Module):
     `qkv` is [3, d, d], in the order query, key, value, applied as `x @ W`; the separate axis lets
     an optimizer treat the three as three matrices. `out` is [d, d]. The two matrices that write
     into the residual stream start at zero, so that a new model is the identity up to `ln_f`.
+    Where matrices are int8, an output is the product with the integers times its scale.
     """
 
     def __init__(self, config: CodeGenConfig, layer: int, *, rngs: nnx.Rngs) -> None:
@@ -141,30 +168,48 @@ class Block(nnx.Module):
         self.config = config
         self.layer = layer
         self.ln_1 = _layer_norm(config, rngs)
-        self.qkv = _normal(rngs, (3, width, width), 1 / math.sqrt(width))
-        self.out = nnx.Param(jnp.zeros((width, width), jnp.float32))
-        self.fc_in = nnx.Param(_normal(rngs, (width, inner), 1 / math.sqrt(width))[...])
+        self.qkv = _normal(config, rngs, (3, width, width), 1 / math.sqrt(width))
+        self.qkv_scale = _scales(config, 3, width)
+        self.out = _zeros(config, width, width)
+        self.out_scale = _scales(config, width)
+        self.fc_in = _normal(config, rngs, (width, inner), 1 / math.sqrt(width))
+        self.fc_in_scale = _scales(config, inner)
         self.fc_in_bias = nnx.Param(jnp.zeros((inner,), jnp.float32))
-        self.fc_out = nnx.Param(jnp.zeros((inner, width), jnp.float32))
+        self.fc_out = _zeros(config, inner, width)
+        self.fc_out_scale = _scales(config, width)
         self.fc_out_bias = nnx.Param(jnp.zeros((width,), jnp.float32))
 
     def __call__(self, x: jax.Array, sin: jax.Array, cos: jax.Array, attend: Attend) -> jax.Array:
         """The block's output for `x` [batch, length, d]."""
         normed = self.ln_1(x)
-        return x + self._attention(normed, sin, cos, attend) + self._mlp(normed)
+        # Attention and MLP first: sums over devices are then one sum. And the total is held, or
+        # a TPU's compiler would hold what every block so far has added, to add it up again.
+        added = self._attention(normed, sin, cos, attend) + self._mlp(normed)
+        return _held(x + (added + self.fc_out_bias[...]))
 
     def _attention(self, x: jax.Array, sin: jax.Array, cos: jax.Array, attend: Attend) -> jax.Array:
         split = (*x.shape[:2], self.config.n_head, self.config.head_dim)
         weights, dtype = self.qkv[...], self.config.matmul_dtype
-        query, key, value = (matmul(x, weights[i], dtype).reshape(split) for i in range(3))
+        parts = [matmul(x, weights[i], dtype) for i in range(3)]
+        if self.qkv_scale is not None:
+            parts = [part * self.qkv_scale[i] for i, part in enumerate(parts)]
+        # Held, or a TPU's compiler would turn the matrices round to have the products split into
+        # heads: each step would copy all three.
+        query, key, value = (_held(part).reshape(split) for part in parts)
         mixed = attend(rotate(query, sin, cos), rotate(key, sin, cos), value, self.layer)
-        return matmul(mixed.reshape(x.shape), self.out[...], dtype)
+        return _scaled(matmul(mixed.reshape(x.shape), self.out[...], dtype), self.out_scale)
 
     def _mlp(self, x: jax.Array) -> jax.Array:
         dtype = self.config.matmul_dtype
-        inner = matmul(x, self.fc_in[...], dtype) + self.fc_in_bias[...]
-        inner = jax.nn.gelu(inner, approximate=True)
-        return matmul(inner, self.fc_out[...], dtype) + self.fc_out_bias[...]
+        inner = _scaled(matmul(x, self.fc_in[...], dtype), self.fc_in_scale)
+        inner = jax.nn.gelu(inner + self.fc_in_bias[...], approximate=True)
+        return _scaled(matmul(inner, self.fc_out[...], dtype), self.fc_out_scale)
+
+
+def _held(x: jax.Array) -> jax.Array:
+    """*x*, which must exist as it is: the compiler moves nothing past it."""
+    held: jax.Array = jax.lax.optimization_barrier(x)  # type: ignore[no-untyped-call]
+    return held
 
 
 def _layer_norm(config: CodeGenConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -181,12 +226,15 @@ class CodeGen(nnx.Module):
 
     def __init__(self, config: CodeGenConfig, *, rngs: nnx.Rngs) -> None:
         self.config = config
-        self.wte = _normal(rngs, (config.vocab_size, config.n_embd), 0.02)
+        vocab, width = config.vocab_size, config.n_embd
+        self.wte = _normal(config, rngs, (vocab, width), 0.02)
+        self.wte_scale = _scales(config, vocab)
         self.h = nnx.List([Block(config, layer, rngs=rngs) for layer in range(config.n_layer)])
         self.ln_f = _layer_norm(config, rngs)
         if not config.tie_embeddings:
-            self.lm_head = nnx.Param(jnp.zeros((config.vocab_size, config.n_embd), jnp.float32))
-        self.lm_head_bias = nnx.Param(jnp.zeros((config.vocab_size,), jnp.float32))
+            self.lm_head = _zeros(config, vocab, width)
+            self.lm_head_scale = _scales(config, vocab)
+        self.lm_head_bias = nnx.Param(jnp.zeros((vocab,), jnp.float32))
 
     def __call__(
         self,
@@ -203,11 +251,15 @@ class CodeGen(nnx.Module):
         if positions is None:
             positions = jnp.arange(tokens.shape[1])[None, :]
         sin, cos = rotary_angles(positions, self.config.rotary_dim)
-        x = self.wte[...][tokens]
+        x = self._embedded(tokens)
         for block in self.h:
             x = block(x, sin, cos, attend)
         hidden: jax.Array = self.ln_f(x)
         return hidden
+
+    def _embedded(self, tokens: jax.Array) -> jax.Array:
+        rows = self.wte[...][tokens].astype(jnp.float32)
+        return rows if self.wte_scale is None else rows * self.wte_scale[...][tokens][..., None]
 
     @property
     def head(self) -> jax.Array:
@@ -217,7 +269,9 @@ class CodeGen(nnx.Module):
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Unnormalized float32 log-probabilities [..., vocab_size] of hidden states [..., d]."""
-        return matmul(hidden, self.head.T, self.config.matmul_dtype) + self.lm_head_bias[...]
+        scales = self.wte_scale if self.config.tie_embeddings else self.lm_head_scale
+        product = matmul(hidden, self.head.T, self.config.matmul_dtype)
+        return _scaled(product, scales) + self.lm_head_bias[...]
 
 
 _PLAIN_BLOCK_NAMES: tuple[tuple[tuple[str, ...], str], ...] = (
