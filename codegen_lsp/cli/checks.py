@@ -6,6 +6,7 @@ is ``doctor``'s.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import importlib.metadata
 import json
@@ -31,7 +32,7 @@ from codegen_lsp.config.home import home, settings_file
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.config.sources import WORKSPACE_FILE, Resolved
 from codegen_lsp.engines import hardware
-from codegen_lsp.errors import CodegenError, SettingsError
+from codegen_lsp.errors import CodegenError, RemoteAwayError, SettingsError
 from codegen_lsp.models.store import damaged, find_model, verify
 
 __all__ = ["Row", "Status", "examine"]
@@ -45,6 +46,7 @@ LIBRARIES: Sequence[str] = (
     "click",
     "msgspec",
     "rich",
+    "httpx2",
     "huggingface_hub",
     "safetensors",
     "filelock",
@@ -226,6 +228,32 @@ def _completion(case: Case) -> Iterator[Row]:
     yield Row("completion", Status.OK, text)
 
 
+def _server(case: Case) -> Iterator[Row]:
+    settings = case.settings
+    if not settings.server:
+        return
+    from codegen_lsp.completion.serving import like, server_of
+    from codegen_lsp.engines.remote_access import host_of
+    from codegen_lsp.engines.remote_probe import served_model
+
+    host = host_of(settings.server)
+    try:
+        served = asyncio.run(served_model(server_of(settings)))
+        known = like(served, settings.server_family, host)
+    except RemoteAwayError as error:
+        who = "nobody" if settings.answers == "remote" else "this machine"
+        mend = error.mend or "nothing, if it is to come back: it is asked again by itself"
+        yield Row("server", Status.WARN, f"{error.message}; {who} answers meanwhile", mend)
+        return
+    except CodegenError as error:
+        yield _failed("server", error)
+        return
+    tokens = "its own tokenizer is here" if known.same_tokens else "prompts go as text"
+    shown = {"both": "with this machine's", "local": "not used", "remote": "alone"}
+    detail = f"{host} serves {served.id}, {tokens}; its answers: {shown[settings.answers]}"
+    yield Row("server", Status.OK, detail)
+
+
 def _gate(case: Case) -> Iterator[Row]:
     try:
         model = find_model(case.settings.model, home()).manifest.name
@@ -302,6 +330,7 @@ CHECKS: Sequence[Callable[[Case], Iterator[Row]]] = (
     _home,
     _store,
     _model,
+    _server,
     _gate,
     _editors,
 )
