@@ -23,12 +23,14 @@ does not work out. Blanks after a line end are left alone: indentation is exact 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from codegen_lsp.prompts.pieces import as_comments, kept_lines, kept_size
 from codegen_lsp.prompts.tokenizer import CodeTokenizer
+from codegen_lsp.syntax.latest import latest
 from codegen_lsp.types import CompletionContext, Prompt
 
 __all__ = ["Arranged", "PreparedPrompt", "arrange", "prepare", "split", "unfinished"]
@@ -151,7 +153,7 @@ def _cut(
     stop = min(len(ids) - 1, start + step)
     cuts = set(context.cuts)
     first = None
-    for place, begin, line in _line_breaks(ids, context.prefix, tokenizer, start, stop):
+    for place, begin, line in _line_breaks(tuple(ids[:stop]), start, weakref.ref(tokenizer)):
         if line in cuts:
             return place, begin
         first = (place, begin) if first is None else first
@@ -161,22 +163,25 @@ def _cut(
     return place, len(context.prefix) - len(tokenizer.decode(ids[place:]))
 
 
+@latest  # from one keystroke to the next the beginning of a text is the same
 def _line_breaks(
-    ids: list[int], prefix: str, tokenizer: CodeTokenizer, start: int, stop: int
-) -> Iterator[tuple[int, int, int]]:
-    """Tokens in ``[start, stop)`` that begin with a line break, where they begin in the text, and
-    where the next line does.
+    ids: tuple[int, ...], start: int, tokenizer: weakref.ref[CodeTokenizer]
+) -> list[tuple[int, int, int]]:
+    """Tokens of *ids*, the beginning of a text, from *start* on that begin with a line break: where
+    they are, where they begin in the text, and where the next line does.
     """
-    last, left = len(ids), 0
-    places = [place for place in range(start, stop) if _breaks_line(ids[place], tokenizer)]
-    begins: list[tuple[int, int, int]] = []
-    for place in reversed(places):
-        left += len(tokenizer.decode(ids[place:last]))
-        last = place
-        blanks = tokenizer.token_text(ids[place]) or ""
-        begin = len(prefix) - left
-        begins.append((place, begin, begin + blanks.rfind("\n") + 1))
-    return reversed(begins)
+    alive = tokenizer()
+    if alive is None:  # then nobody waits for the prompt
+        return []
+    found: list[tuple[int, int, int]] = []
+    last = begin = 0
+    for place in range(start, len(ids)):
+        if _breaks_line(ids[place], alive):
+            begin += len(alive.decode(ids[last:place]))
+            last = place
+            blanks = alive.token_text(ids[place]) or ""
+            found.append((place, begin, begin + blanks.rfind("\n") + 1))
+    return found
 
 
 def _at_character(ids: list[int], tokenizer: CodeTokenizer, start: int) -> int:
