@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Entry] = {
     "bench": Entry("codegen_lsp.cli.bench", "bench", "Measure speed on this machine."),
     "eval": Entry("codegen_lsp.cli.eval_cmd", "evaluate", "Measure quality."),
     "train": Entry("codegen_lsp.cli.train", "train", "Train or fine-tune a model (JAX)."),
+    "team": Entry("codegen_lsp.cli.team", "team", "Serve a model to a team."),
     "doctor": Entry("codegen_lsp.cli.doctor", "doctor", "Say what is wrong and how to mend it."),
 }
 
