@@ -6,18 +6,17 @@ before (``service``, ``cache``), nor when the engine is free (``scheduler``).
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Final
 
 from codegen_lsp.completion.begun import among, settled
-from codegen_lsp.completion.budget import Plan, plan
+from codegen_lsp.completion.budget import plan
 from codegen_lsp.completion.cache import Entry, Said, entry_of
 from codegen_lsp.completion.calibration import weights_for
 from codegen_lsp.completion.clock import Clock
@@ -26,39 +25,26 @@ from codegen_lsp.completion.generation import Generated, generate, said_already
 from codegen_lsp.completion.judging import Judge, completion_of
 from codegen_lsp.completion.model import LoadedModel, ModelSlot
 from codegen_lsp.completion.place import place_of
+from codegen_lsp.completion.preparing import CHARACTERS_PER_TOKEN, Asked, Neighbours, Preparer
 from codegen_lsp.completion.sources import sources_for
 from codegen_lsp.completion.worker import Worker
 from codegen_lsp.config.settings import Settings
 from codegen_lsp.context.collect import collect
-from codegen_lsp.context.copies_texts import Searched
-from codegen_lsp.context.outbound import scrubbed
 from codegen_lsp.context.privacy import is_secret_file
 from codegen_lsp.context.uris import path_of
 from codegen_lsp.engines.anchors import AHEAD
 from codegen_lsp.errors import DocumentError, EngineError
-from codegen_lsp.prompts.causal import PreparedPrompt
 from codegen_lsp.types import (
-    CompletionContext,
     CompletionQuery,
     Piece,
-    Snippet,
     Source,
     Timings,
     Trigger,
 )
 
-__all__ = ["Answering", "Neighbours"]
+__all__ = ["Answering", "Neighbours", "deadline_of"]
 
 logger = logging.getLogger(__name__)
-
-CHARACTERS_PER_TOKEN: Final = 4
-"""A token of code is seldom longer; a window of this size seldom wastes context."""
-
-SNIPPETS_SHARE: Final = 2
-"""Snippets are looked for as if they could fill half of the prompt; the prompt decides."""
-
-SNIPPETS_SECONDS: Final = 0.15
-"""How long an answer waits for snippets: a folder on a network must not hold it up."""
 
 FLAT: Final = 0.2
 STEEPER: Final = 0.1
@@ -68,50 +54,6 @@ so much at first, so much more for each time that the model was asked in vain, s
 
 PREPARING_SHARE: Final = 0.5
 """Of its deadline, a request has at least so much left for the engine, however late it begins."""
-
-
-class Neighbours(Protocol):
-    """What a service needs to know of the world around a document."""
-
-    def prepare(self, query: CompletionQuery) -> None:
-        """Note where the user is at work; called on the event loop, before :meth:`snippets`."""
-        ...
-
-    def snippets(
-        self, query: CompletionQuery, sources: Collection[str], limit: int
-    ) -> tuple[Snippet, ...]:
-        """Code from elsewhere, at most *limit* characters, the most telling first.
-
-        Called on a thread of its own.
-        """
-        ...
-
-    def texts(self, query: CompletionQuery) -> Searched:
-        """The document and others like it, to be searched for copies, after :meth:`prepare`.
-
-        Called on a thread of its own.
-        """
-        ...
-
-    def stamp(self, uri: str) -> Hashable:
-        """Another value when a document other than *uri* was edited since. Cheap."""
-        ...
-
-    def forget(self, uri: str) -> None:
-        """The document was closed."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the engine is to be given."""
-
-    context: CompletionContext
-    plan: Plan
-    prepared: PreparedPrompt
-
-    later: bool = False
-    """Whether there was no time to read all of it."""
 
 
 class Answering:
@@ -125,10 +67,8 @@ class Answering:
         self.read = self.written = 0
         """Tokens that engines were given to read and have written, warm ones not counted."""
         self._slot = slot
-        self._neighbours = neighbours
         self._worker = Worker()
-        self._searcher = Worker(thorough=True)
-        """Another one: files may be on a network, which answers late or never."""
+        self._preparer = Preparer(neighbours, self._worker)
         self._weights: tuple[str, Sequence[float]] | None = None
         """The gate's weights, and for which model."""
         self._clock: tuple[LoadedModel, Clock] | None = None
@@ -232,10 +172,8 @@ class Answering:
         if model is None or model.engine.info.remote:  # nobody asked to send anything
             return False
         settings = self.settings
-        budget = _budget(model, settings.max_new_tokens)
-        if settings.deadline:
-            budget = min(budget, self._clock_of(model).longest)
-        prompt = (await self._prepared(query, model, settings, budget)).prepared.prompt
+        budget = self._longest(model, settings, timeless=not settings.deadline)
+        prompt = (await self._preparer.prepare(query, model, settings, budget)).prepared.prompt
         if len(prompt.stable) - model.engine.warm(prompt) <= AHEAD:
             return False
         await model.engine.prewarm(prompt)
@@ -255,86 +193,59 @@ class Answering:
                 mend="choose a local model, or another file",
             )
         budget = _budget(model, settings.max_new_tokens)
-        prepared = (await self._prepared(query, model, settings, budget)).prepared
+        prepared = (await self._preparer.prepare(query, model, settings, budget)).prepared
         ids = (*(prepared.unhealed or prepared.prompt).tokens, *prepared.answer_prefix)
         return model.tokenizer.render(ids[ids[0] == model.tokenizer.eos_id :])
 
     def close(self) -> None:
         """Let the threads end. Idempotent."""
         self._worker.close()
-        self._searcher.close()
+        self._preparer.close()
+
+    def anticipate(self, query: CompletionQuery) -> None:
+        """The model may be asked *query* in a moment: begin with what has to be done first."""
+        model, settings = self._slot.model, self.settings
+        if model is not None:
+            timeless = not deadline_of(query, settings)
+            budget = self._longest(model, settings, timeless=timeless)
+            self._preparer.begin(query, model, settings, budget)
+
+    def drop(self) -> None:
+        """What was begun is asked for no more."""
+        self._preparer.drop()
+
+    def _longest(self, model: LoadedModel, settings: Settings, *, timeless: bool) -> int:
+        """Most tokens of a prompt.
+
+        There is room for the longest answer whatever is planned, so that it begins at one place.
+        """
+        budget = _budget(model, settings.max_new_tokens)
+        return budget if timeless else min(budget, self._clock_of(model).longest)
 
     async def _asked(
         self, query: CompletionQuery, model: LoadedModel, settings: Settings, started: float
-    ) -> _Asked:
+    ) -> Asked:
         """What there is time to ask."""
-        automatic = query.trigger is Trigger.AUTOMATIC
-        deadline = (settings.deadline if automatic else settings.invoked_deadline) / 1000
-        # Room for the longest answer whatever is planned, so that the prompt begins at one place.
-        budget = _budget(model, settings.max_new_tokens)
+        deadline = deadline_of(query, settings)
+        budget = self._longest(model, settings, timeless=not deadline)
+        asked = await self._preparer.prepare(query, model, settings, budget)
         if not deadline:
-            return await self._prepared(query, model, settings, budget)
+            return asked
         clock = self._clock_of(model)
-        asked = await self._prepared(query, model, settings, min(budget, clock.longest))
         prompt, answer = asked.prepared.prompt, asked.plan.max_tokens
         warm = model.engine.warm(prompt)
         left = max(deadline - (time.monotonic() - started), PREPARING_SHARE * deadline)
         size = clock.size(left, len(prompt), warm, answer)
         later = size.prompt is not None
         if size.prompt is not None:
-            asked = await self._prepared(query, model, settings, size.prompt, snippets=False)
+            asked = await self._preparer.prepare(
+                query, model, settings, size.prompt, snippets=False
+            )
         planned = replace(asked.plan, max_tokens=size.answer)
         return replace(asked, plan=planned, later=later)
 
-    async def _prepared(
-        self,
-        query: CompletionQuery,
-        model: LoadedModel,
-        settings: Settings,
-        budget: int,
-        *,
-        snippets: bool = True,
-    ) -> _Asked:
-        """What is around the cursor, what is asked for there, and the prompt that says so."""
-        size = CHARACTERS_PER_TOKEN * budget
-        sources = sources_for(model.name, settings)
-        found: tuple[Snippet, ...] = ()
-        if snippets:
-            found = await self._snippets(query, sources, size // SNIPPETS_SHARE)
-        header = "header" in sources
-
-        def prepare() -> _Asked:
-            context = collect(query.snapshot, query.offset, size, snippets=found, header=header)
-            planned = plan(place_of(context), query.trigger, settings)
-            # What leaves this machine has no secrets in it.
-            said = scrubbed(context) if model.engine.info.remote else context
-            prepared = model.family.prepare(said, model.tokenizer, budget)
-            return _Asked(context, planned, prepared)
-
-        return await self._worker.run(prepare)
-
-    async def _snippets(
-        self, query: CompletionQuery, sources: Collection[str], limit: int
-    ) -> tuple[Snippet, ...]:
-        """Code from elsewhere, found on a thread; none where that takes too long or fails."""
-        wanted = [name for name in sources if name != "header"]
-        neighbours = self._neighbours
-        if neighbours is None or not wanted:
-            return ()
-        neighbours.prepare(query)
-        try:
-            # Not wait_for, which in Python 3.11 loses a cancellation that comes with the result.
-            async with asyncio.timeout(SNIPPETS_SECONDS):
-                return await self._searcher.run(lambda: neighbours.snippets(query, wanted, limit))
-        except TimeoutError:
-            logger.debug("no snippets within %g s", SNIPPETS_SECONDS)
-        except Exception as error:  # an answer without snippets is better than none
-            logger.warning("no snippets: %s", type(error).__name__)
-            logger.debug("looking for snippets", exc_info=error)
-        return ()
-
     async def _generated(
-        self, model: LoadedModel, asked: _Asked, warm: int, saying: Saying
+        self, model: LoadedModel, asked: Asked, warm: int, saying: Saying
     ) -> Generated:
         """What the engine says; how long that took is remembered."""
         begun = time.monotonic()
@@ -363,6 +274,12 @@ class Answering:
         if self._weights is None or self._weights[0] != model.name:
             self._weights = model.name, await self._worker.run(lambda: weights_for(model.name))
         return self._weights[1]
+
+
+def deadline_of(query: CompletionQuery, settings: Settings) -> float:
+    """Seconds in which an answer should be there; 0 where time does not count."""
+    automatic = query.trigger is Trigger.AUTOMATIC
+    return (settings.deadline if automatic else settings.invoked_deadline) / 1000
 
 
 def _budget(model: LoadedModel, max_tokens: int) -> int:

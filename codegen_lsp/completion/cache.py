@@ -14,7 +14,7 @@ or model (:meth:`Cache.clear`).
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -22,7 +22,7 @@ from typing import Final
 from codegen_lsp.context.window import plain
 from codegen_lsp.types import Completion, CompletionQuery, Piece, Source, Timings, Trigger
 
-__all__ = ["Cache", "Entry", "Found", "Said", "entry_of", "found_in"]
+__all__ = ["Cache", "Entry", "Found", "Said", "decided", "entry_of", "found_in"]
 
 MOST_ENTRIES: Final = 256
 
@@ -174,6 +174,15 @@ class Found:
         """
         earlier = self.entry.trigger
         return earlier is now or (bool(self.typed) and now is Trigger.AUTOMATIC)
+
+
+def decided(query: CompletionQuery, found: Sequence[Found]) -> Entry | None:
+    """What is left of what was shown; else that it was found out that there is nothing."""
+    for one in found:
+        rest = one.rest(query)
+        if rest is not None:
+            return replace(one.entry, completion=rest)
+    return next((one.entry for one in found if one.is_known_nothing(query)), None)
 
 
 def entry_of(

@@ -146,16 +146,17 @@ class ModelSlot:
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
+    def model(self) -> LoadedModel | None:
+        """The model, where it is open."""
+        task = self._opening
+        if task is None or self._opened_with != self._part(self._settings) or not task.done():
+            return None
+        return None if task.cancelled() or task.exception() is not None else task.result()
+
+    @property
     def ready(self) -> bool:
         """Whether :meth:`get` answers at once."""
-        task = self._opening
-        return (
-            task is not None
-            and self._opened_with == self._part(self._settings)
-            and task.done()
-            and not task.cancelled()
-            and task.exception() is None
-        )
+        return self.model is not None
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from the next :meth:`get` on."""

@@ -17,9 +17,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from codegen_lsp.completion.answering import Answering, Neighbours
+from codegen_lsp.completion.answering import Answering, Neighbours, deadline_of
 from codegen_lsp.completion.budget import unwelcome
-from codegen_lsp.completion.cache import Cache, Entry, Found, entry_of
+from codegen_lsp.completion.cache import Cache, Entry, Found, decided, entry_of
 from codegen_lsp.completion.copyist import Copyist
 from codegen_lsp.completion.counts import Counts
 from codegen_lsp.completion.far import Far, first_of
@@ -177,6 +177,7 @@ class CompletionService:
     async def _turn(self, query: CompletionQuery, started: float) -> Completion | None:
         """The answer to *query*, from whoever has it first."""
         stamp = self._stamp(query)
+        self._answering.drop()
         known = await self._instant(query, stamp)
         joined = waited = False
         while known is None:
@@ -231,9 +232,8 @@ class CompletionService:
 
     def _left(self, query: CompletionQuery, started: float) -> float | None:
         """Seconds until an answer should be there; ``None`` where time does not count."""
-        automatic = query.trigger is Trigger.AUTOMATIC
-        deadline = self._settings.deadline if automatic else self._settings.invoked_deadline
-        return max(0.0, deadline / 1000 - (time.monotonic() - started)) if deadline else None
+        deadline = deadline_of(query, self._settings)
+        return max(0.0, deadline - (time.monotonic() - started)) if deadline else None
 
     def _stamp(self, query: CompletionQuery) -> Hashable:
         return None if self._neighbours is None else self._neighbours.stamp(query.snapshot.uri)
@@ -241,12 +241,14 @@ class CompletionService:
     async def _instant(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
         """What is left of what was shown; else what was said before or is a copy, the likelier."""
         found = list(self._cache.find(query, stamp))
-        known = _settled(query, found)
+        known = decided(query, found)
         if known is not None:
             return known
         known = await self._said(query, stamp, found)
         said = _sure(None if known is None else known.completion)
         settings, copied = self._settings, None
+        if known is None and not self._far.alone:
+            self._answering.anticipate(query)  # beside the search for copies
         if said < SURE:
             copied = await self._copyist.find(query, settings)
         if copied is None or _sure(copied) <= said:
@@ -258,7 +260,7 @@ class CompletionService:
     async def _known(self, query: CompletionQuery, stamp: Hashable) -> Entry | None:
         """What is known of the place of *query* without asking the engine."""
         found = list(self._cache.find(query, stamp))
-        return _settled(query, found) or await self._said(query, stamp, found)
+        return decided(query, found) or await self._said(query, stamp, found)
 
     async def _said(
         self, query: CompletionQuery, stamp: Hashable, found: Sequence[Found]
@@ -371,15 +373,6 @@ def _timed(completion: Completion, started: float) -> Completion:
     """*completion*, and how long it took, whoever had it."""
     took = (time.monotonic() - started) * 1000
     return replace(completion, timings=replace(completion.timings, total_ms=took))
-
-
-def _settled(query: CompletionQuery, found: Sequence[Found]) -> Entry | None:
-    """What is left of what was shown; else that it was found out that there is nothing."""
-    for one in found:
-        rest = one.rest(query)
-        if rest is not None:
-            return replace(one.entry, completion=rest)
-    return next((one.entry for one in found if one.is_known_nothing(query)), None)
 
 
 def _sure(completion: Completion | None) -> float:

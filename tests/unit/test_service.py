@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen_lsp.completion import answering, judging, parsing, stopping
+from codegen_lsp.completion import answering, judging, parsing, preparing, stopping
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.scheduler import Superseded
 from codegen_lsp.completion.service import CompletionService
@@ -343,7 +343,7 @@ async def test_nothing_is_parsed_on_the_event_loop(
         (grammars, "parse"),
         (parsing, "_judge"),
         (stopping, "same_line"),
-        (answering, "collect"),
+        (preparing, "collect"),
         (judging, "tidy"),
         (answering, "weights_for"),
     ):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 import pytest
 
-from codegen_lsp.completion import answering
+from codegen_lsp.completion import preparing
 from codegen_lsp.completion.model import LoadedModel
 from codegen_lsp.completion.service import CompletionService
 from codegen_lsp.config.settings import Settings
@@ -133,7 +133,7 @@ async def test_trouble_with_snippets_costs_only_them(
             released.wait(20)
             return (SNIPPET,)
 
-    monkeypatch.setattr(answering, "SNIPPETS_SECONDS", 0.01)
+    monkeypatch.setattr(preparing, "SNIPPETS_SECONDS", 0.01)
     service = made(engine, neighbours=Slow())
     try:
         assert await service.complete(query_at(CODE)) is not None
