@@ -25,6 +25,7 @@ NAMES = [
     "ModelDamagedError",
     "ModelError",
     "ModelNotFoundError",
+    "RemoteAwayError",
     "Settings",
     "SettingsError",
     "Source",
