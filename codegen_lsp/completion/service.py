@@ -247,8 +247,9 @@ class CompletionService:
         known = await self._said(query, stamp, found)
         said = _sure(None if known is None else known.completion)
         settings, copied = self._settings, None
-        if known is None and not self._far.alone:
-            self._answering.anticipate(query)  # beside the search for copies
+        # Beside the search for copies; where something is on its way, that has the thread.
+        if known is None and not self._far.alone and self._flights.of(query.snapshot.uri) is None:
+            self._answering.anticipate(query)
         if said < SURE:
             copied = await self._copyist.find(query, settings)
         if copied is None or _sure(copied) <= said:

@@ -27,6 +27,7 @@ async def test_an_answer_on_its_way_is_waited_for(halt: int) -> None:
     await settle()
     third = asyncio.ensure_future(service.complete(query_at("x = fe¦\n")))
     await settle()
+    assert service._answering._preparer._early is None  # nothing is prepared for who joins
     engine.go_on.set()
     completion = await third
     assert (shown(completion), completion and completion.source) == ("tch(url)", Source.FLIGHT)
