@@ -6,7 +6,6 @@ before (``service``, ``cache``), nor when the engine is free (``scheduler``).
 
 from __future__ import annotations
 
-import logging
 import math
 import statistics
 import time
@@ -43,8 +42,6 @@ from codegen_lsp.types import (
 )
 
 __all__ = ["Answering", "Neighbours", "deadline_of"]
-
-logger = logging.getLogger(__name__)
 
 FLAT: Final = 0.2
 STEEPER: Final = 0.1

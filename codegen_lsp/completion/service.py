@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
@@ -36,8 +35,6 @@ from codegen_lsp.errors import DocumentError
 from codegen_lsp.types import Completion, CompletionQuery, Source, Trigger
 
 __all__ = ["CompletionService", "Counts", "Neighbours"]
-
-logger = logging.getLogger(__name__)
 
 SURE: Final = 0.65
 """Where what was said before is so likely to be right, nobody looks for a copy."""

@@ -6,7 +6,6 @@ Knows prompts, budgets and states. Does not know text, requests, or when a batch
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -45,7 +44,6 @@ class Job:
     """Tokens so far, the last of them not necessarily part of the answer."""
 
     cancelled: threading.Event = field(default_factory=threading.Event)
-    queued_at: float = field(default_factory=time.monotonic)
     began_at: float = 0.0
     """When it first was in a batch."""
 
